@@ -1,0 +1,352 @@
+package instance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/docker/go-units"
+
+	"github.com/redisbak/redisbak/internal/docker"
+	"github.com/redisbak/redisbak/internal/repo"
+	"github.com/redisbak/redisbak/internal/server"
+	"github.com/redisbak/redisbak/restore"
+	"github.com/redisbak/redisbak/snapshot"
+	"github.com/redisbak/redisbak/verify"
+)
+
+// Lab boots snapshots in verifier containers on scratch volumes.
+type Lab struct {
+	Engine *docker.Engine
+	Owner  docker.Owner // of the objects that it makes; the role is the Lab's
+	// BootTimeout bounds the time from start to served data without any sign
+	// of progress. 0: two minutes.
+	BootTimeout time.Duration
+}
+
+const (
+	bootTimeout = 2 * time.Minute
+	bootPoll    = 50 * time.Millisecond
+
+	// A booted server needs what the source's data needed, and room to fork
+	// for the save that the verification asks for.
+	memoryFactor = 1.3
+	memoryBase   = 64 << 20
+)
+
+// Boot lays e down on a scratch volume and boots a server on it. After an
+// error nothing of it is left.
+func (l Lab) Boot(ctx context.Context, e repo.Entry, opts verify.BootOptions) (verify.Subject, error) {
+	image, err := l.image(ctx, e, opts.Image)
+	if err != nil {
+		return nil, err
+	}
+	memory := int64(memoryFactor*float64(e.Manifest.Server.UsedMemoryBytes)) + memoryBase
+	if err := l.memory(memory); err != nil {
+		return nil, err
+	}
+	owner := l.Owner
+	owner.Role = docker.RoleVerify
+	volume, err := l.Engine.NewVolume(ctx, owner)
+	if err != nil {
+		return nil, err
+	}
+	s := &subject{lab: l, owner: owner, entry: e, volume: volume.Name}
+	if err := s.boot(ctx, image, memory, opts.Progress); err != nil {
+		return nil, errors.Join(err, s.discard(ctx))
+	}
+	return s, nil
+}
+
+// discardTimeout bounds the removal of what a failed boot made.
+const discardTimeout = 60 * time.Second
+
+func (s *subject) discard(ctx context.Context) error {
+	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), discardTimeout)
+	defer cancel()
+	return s.Close(clean)
+}
+
+// image is the one to boot: by id, so that a tag that moved changes nothing.
+func (l Lab) image(ctx context.Context, e repo.Entry, ref string) (docker.Image, error) {
+	if ref == "" {
+		ref = e.Manifest.Source.ImageID
+	}
+	return l.Engine.Image(ctx, ref)
+}
+
+// memory refuses a boot for which the host has no room: the kernel would kill
+// somebody, and not always the verifier. Of a remote host nothing is known.
+func (l Lab) memory(need int64) error {
+	if !l.Engine.Local() {
+		return nil
+	}
+	free, err := memAvailable()
+	if err != nil || free >= need {
+		return nil
+	}
+	return fmt.Errorf("not enough memory on the host: %s available, %s needed",
+		units.BytesSize(float64(free)), units.BytesSize(float64(need)))
+}
+
+func memAvailable() (int64, error) {
+	text, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(text)) {
+		if rest, ok := strings.CutPrefix(line, "MemAvailable:"); ok {
+			kib, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(rest), "kB")), 10, 64)
+			return kib << 10, err
+		}
+	}
+	return 0, errors.New("no MemAvailable in /proc/meminfo")
+}
+
+// subject is a server booted on a scratch volume.
+type subject struct {
+	lab      Lab
+	owner    docker.Owner
+	entry    repo.Entry
+	volume   string
+	verifier *docker.Verifier
+	trial    *server.Trial
+	facts    verify.Facts
+}
+
+func (s *subject) Facts() verify.Facts { return s.facts }
+
+func (s *subject) boot(ctx context.Context, image docker.Image, memory int64, progress restore.Progress) error {
+	m := s.entry.Manifest
+	began := time.Now()
+	err := staging{
+		entry: s.entry, files: m.Files, dirs: m.Dirs, imageID: image.ID, volume: s.volume,
+		at: m.Source.Mount.Destination, report: progress,
+	}.run(ctx, s.lab.Engine, s.owner)
+	if err != nil {
+		return err
+	}
+	s.facts = verify.Facts{Layout: restore.LayoutRDB, ImageID: image.ID, Fill: time.Since(began)}
+	began = time.Now()
+	last := m.Files[len(m.Files)-1]
+	s.verifier, err = s.lab.Engine.CreateVerifier(ctx, s.owner, docker.VerifierSpec{
+		ImageID: image.ID, Volume: s.volume, Destination: m.Source.Mount.Destination,
+		User: fmt.Sprintf("%d:%d", last.UID, last.GID), Cmd: bootCommand(m, image), MemoryBytes: memory,
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.verifier.Start(ctx); err != nil {
+		return err
+	}
+	if err := s.serve(ctx, image, progress); err != nil {
+		return err
+	}
+	s.facts.Load = time.Since(began)
+	return nil
+}
+
+// bootCommand starts a server on the data as a replica of nowhere: so it
+// neither drops expired keys nor evicts, and counts and digest are those of
+// the source. Persistence and cluster mode are off, and no option comes from
+// the source but where its data lie.
+func bootCommand(m *snapshot.Manifest, image docker.Image) []string {
+	o := m.Source.Options
+	cmd := []string{
+		m.Server.Software + "-server", "--dir", o.Dir, "--dbfilename", o.DBFilename,
+		"--save", "", "--appendonly", "no", "--aof-load-truncated", "no",
+		"--replicaof", "127.0.0.1", "1", "--databases", strconv.Itoa(o.Databases),
+		"--maxmemory", "0", "--cluster-enabled", "no", "--port", strconv.Itoa(defaultPort), "--bind", "127.0.0.1",
+	}
+	if m.Server.Software != "redis" || release(m.Server.Version) >= release("7.0") {
+		// Older servers have DEBUG on, and end at an option that they do not know.
+		cmd = append(cmd, "--enable-debug-command", "local")
+	}
+	// An image of the other fork has the other server.
+	for _, known := range []string{"redis-server", "valkey-server"} {
+		if slices.Contains(image.Cmd, known) {
+			cmd[0] = known
+		}
+	}
+	if n := len(image.Entrypoint); n > 0 && isServerName(image.Entrypoint[n-1]) {
+		cmd = cmd[1:]
+	}
+	return cmd
+}
+
+// serve waits until the server has loaded the data, as long as it progresses.
+func (s *subject) serve(ctx context.Context, image docker.Image, progress restore.Progress) error {
+	limit := s.lab.BootTimeout
+	if limit == 0 {
+		limit = bootTimeout
+	}
+	deadline := time.Now().Add(limit)
+	for {
+		ready, err := s.look(ctx, progress)
+		if ready || ctx.Err() != nil {
+			return err
+		}
+		if ended := s.ended(ctx, image); ended != nil {
+			return ended
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("verifier did not serve the data within %s: %w", limit, err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(bootPoll):
+		}
+	}
+}
+
+// look asks the server once; the error says why it is not ready.
+func (s *subject) look(ctx context.Context, progress restore.Progress) (bool, error) {
+	if s.trial == nil {
+		trial, err := server.ConnectTrial(ctx, server.Options{Dial: func(ctx context.Context) (net.Conn, error) {
+			return s.verifier.Dial(ctx, defaultPort)
+		}})
+		if err != nil {
+			return false, err
+		}
+		s.trial = trial
+	}
+	info, err := s.trial.Info(ctx)
+	if err != nil {
+		return false, err
+	}
+	if info.Loading {
+		return false, errors.New("still loading")
+	}
+	s.facts.Server = info.Software + " " + info.Version
+	return true, nil
+}
+
+// ended explains a verifier that has stopped; nil while it runs.
+func (s *subject) ended(ctx context.Context, image docker.Image) error {
+	state, err := s.verifier.State(ctx)
+	if err != nil || state.Running {
+		return err
+	}
+	log, err := s.verifier.Logs(ctx)
+	if err != nil {
+		return err
+	}
+	complaint := complaint(log)
+	switch {
+	case state.OOMKilled || state.ExitCode == 137:
+		return fmt.Errorf("verifier was killed (exit code %d, out of memory: %v)", state.ExitCode, state.OOMKilled)
+	case state.Error != "" || state.ExitCode == 126 || state.ExitCode == 127:
+		return fmt.Errorf("verifier did not start (exit code %d): %s %s", state.ExitCode, state.Error, complaint)
+	}
+	software, version := banner(log)
+	if software == "" {
+		return fmt.Errorf("verifier ended with exit code %d before its server spoke: %s", state.ExitCode, complaint)
+	}
+	if why := incompatible(s.entry.Manifest.Server, software, version); why != "" {
+		return &verify.IncompatibleError{Image: imageName(image), Reason: why}
+	}
+	return &verify.RefusedError{Reason: fmt.Sprintf("%s %s refused the data: %s", software, version, complaint)}
+}
+
+func imageName(image docker.Image) string {
+	if len(image.Tags) > 0 {
+		return image.Tags[0]
+	}
+	return image.ID
+}
+
+// logPrefix is what servers put before a message: process, time and level.
+var logPrefix = regexp.MustCompile(`^\d+:[A-Z] \d+ \S+ \d+ [0-9:.]+ [.\-*#] `)
+
+// complaint is the last thing that a server had to say, without its time.
+func complaint(log string) string {
+	lines := strings.Split(strings.TrimSpace(log), "\n")
+	last := logPrefix.ReplaceAllString(strings.TrimSpace(lines[len(lines)-1]), "")
+	for _, line := range slices.Backward(lines) {
+		if strings.Contains(line, " # ") {
+			said := logPrefix.ReplaceAllString(strings.TrimSpace(line), "")
+			if said != last {
+				return said + "; " + last
+			}
+			break
+		}
+	}
+	return last
+}
+
+// Observe counts and digests what the server loaded.
+func (s *subject) Observe(ctx context.Context) (verify.Observation, error) {
+	info, err := s.trial.Info(ctx)
+	if err != nil {
+		return verify.Observation{}, err
+	}
+	digest, err := s.trial.Digest(ctx)
+	if err != nil {
+		return verify.Observation{}, err
+	}
+	return verify.Observation{Keyspace: keyspace(info.Keyspace), Digest: digest}, nil
+}
+
+// TryWrites shows that the data can go on living: as the data's owner the
+// server writes, saves and appends.
+func (s *subject) TryWrites(ctx context.Context) error {
+	for _, step := range []struct {
+		what string
+		do   func(context.Context) error
+	}{
+		{"become a master", s.trial.Promote},
+		{"write a key", s.trial.WriteProbe},
+		{"save", s.trial.SaveAndWait},
+		{"append", s.trial.AppendProbe},
+	} {
+		if err := step.do(ctx); err != nil {
+			return s.answered(ctx, fmt.Errorf("the booted server could not %s: %w", step.what, err))
+		}
+	}
+	return nil
+}
+
+// shortage is what a server logs when the host, not the data, stood in its way.
+var shortage = regexp.MustCompile(`No space left on device|Cannot allocate memory|terminated by signal 9`)
+
+// answered makes a refusal of what the server itself said no to. A lost
+// connection or a shortage on the host says nothing about the data.
+func (s *subject) answered(ctx context.Context, err error) error {
+	var reply *server.ReplyError
+	var save *server.SaveError
+	if !errors.As(err, &reply) && !errors.As(err, &save) {
+		return err
+	}
+	log, logErr := s.Log(ctx)
+	if logErr != nil {
+		return errors.Join(err, logErr)
+	}
+	if short := shortage.FindString(log); short != "" {
+		return fmt.Errorf("%w (%s)", err, short)
+	}
+	return &verify.RefusedError{Reason: err.Error()}
+}
+
+// Log is the verifier's output so far.
+func (s *subject) Log(ctx context.Context) (string, error) { return s.verifier.Logs(ctx) }
+
+// Close removes the verifier, then its volume.
+func (s *subject) Close(ctx context.Context) error {
+	if s.trial != nil {
+		s.trial.Close()
+	}
+	if s.verifier != nil {
+		if err := s.verifier.Remove(ctx); err != nil {
+			return err
+		}
+	}
+	return s.lab.Engine.RemoveVolume(ctx, s.volume, s.owner)
+}

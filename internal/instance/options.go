@@ -1,0 +1,158 @@
+package instance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"strconv"
+
+	"github.com/redisbak/redisbak/internal/docker"
+	"github.com/redisbak/redisbak/internal/server"
+	"github.com/redisbak/redisbak/snapshot"
+)
+
+// The server's defaults for the options that decide what it loads.
+const (
+	defaultDBFilename     = "dump.rdb"
+	defaultAppendFilename = "appendonly.aof"
+	defaultAppendDirname  = "appendonlydir"
+	defaultDatabases      = 16
+)
+
+// optionNames are the only options that are ever read: none of them can hold
+// a secret.
+func optionNames() []string {
+	return []string{"dir", "dbfilename", "appendonly", "appendfilename", "appenddirname", "databases"}
+}
+
+// liveOptions reads the options that decide what the server loads. Where
+// CONFIG is denied they come from the probe, the command line and the files;
+// the warning says so.
+func liveOptions(ctx context.Context, i *Instance, info server.Info) (snapshot.Options, []string, error) {
+	live, err := i.server.Config(ctx, optionNames()...)
+	if err == nil {
+		opts, err := optionsOf(live["dir"], func(name, missing string) string {
+			if v, ok := live[name]; ok {
+				return v
+			}
+			return missing
+		})
+		return opts, nil, err
+	}
+	if !errors.Is(err, server.ErrConfigDenied) {
+		return snapshot.Options{}, nil, err
+	}
+	opts, err := guessOptions(ctx, i, info)
+	if err != nil {
+		return snapshot.Options{}, nil, err
+	}
+	return opts, []string{fmt.Sprintf("CONFIG GET is denied: data directory %s from the server's process, "+
+		"dump file %s from its command line and files", opts.Dir, opts.DBFilename)}, nil
+}
+
+func optionsOf(dir string, get func(name, missing string) string) (snapshot.Options, error) {
+	databases, err := strconv.Atoi(get("databases", strconv.Itoa(defaultDatabases)))
+	if err != nil || databases < 1 {
+		return snapshot.Options{}, fmt.Errorf("option databases: not a number of databases: %q", get("databases", ""))
+	}
+	if !path.IsAbs(dir) {
+		return snapshot.Options{}, fmt.Errorf("option dir: not an absolute path: %q", dir)
+	}
+	return snapshot.Options{
+		Dir:            path.Clean(dir),
+		DBFilename:     get("dbfilename", defaultDBFilename),
+		AppendOnly:     get("appendonly", "no") == "yes",
+		AppendFilename: get("appendfilename", defaultAppendFilename),
+		AppendDirname:  get("appenddirname", defaultAppendDirname),
+		Databases:      databases,
+	}, nil
+}
+
+// guessOptions finds the options of a server that does not tell them.
+func guessOptions(ctx context.Context, i *Instance, info server.Info) (snapshot.Options, error) {
+	seen, err := probe(ctx, i.engine, i.container, i.process, "")
+	if err != nil {
+		return snapshot.Options{}, &DataError{Container: i.container.Name, Reason: fmt.Sprintf(
+			"its data directory is not known: CONFIG GET is denied, and its process cannot be looked at: %v", err)}
+	}
+	given := arguments{}
+	if next, err := readStart(ctx, i.engine, i.container); err == nil {
+		given = next.options
+	}
+	opts, err := optionsOf(seen.dir, given.first)
+	if err != nil {
+		return snapshot.Options{}, err
+	}
+	opts.AppendOnly = info.AOFEnabled
+	if given.first("dbfilename", "") == "" && len(seen.rdbFiles) == 1 {
+		opts.DBFilename = seen.rdbFiles[0]
+	}
+	return opts, nil
+}
+
+// start is what a container's command line makes its server start with.
+type start struct {
+	options arguments
+	source  string // for messages: where it was read
+}
+
+// errHidden is returned when a container's command line does not show how its
+// server starts.
+var errHidden = errors.New("its command line does not show the server's options")
+
+// configScript prints a configuration file from inside the container. $1 is
+// its path, from the command line.
+const configScript = `cat -- "$1"`
+
+// includeDepth bounds files that include files.
+const includeDepth = 8
+
+// readStart reads a container's command line, and the configuration file that
+// it names, as the server would at its next start.
+func readStart(ctx context.Context, e *docker.Engine, c docker.Container) (start, error) {
+	args, ok := serverArguments(c.Argv(), c.Cmd)
+	if !ok {
+		return start{}, errHidden
+	}
+	given, file, stdin := parseArguments(args)
+	if stdin {
+		return start{}, fmt.Errorf("%w: it reads a configuration from its standard input", errHidden)
+	}
+	if file == "" {
+		return start{options: given, source: "command line"}, nil
+	}
+	merged := arguments{}
+	if err := readConfig(ctx, e, c, file, merged, includeDepth); err != nil {
+		return start{}, err
+	}
+	for name, values := range given {
+		merged[name] = values
+	}
+	return start{options: merged, source: "command line and " + file}, nil
+}
+
+func readConfig(ctx context.Context, e *docker.Engine, c docker.Container, file string, into arguments, depth int) error {
+	if depth == 0 {
+		return fmt.Errorf("configuration file %s: included too deeply", file)
+	}
+	if !path.IsAbs(file) {
+		file = path.Join("/", c.WorkingDir, file)
+	}
+	if !c.Running() {
+		return fmt.Errorf("configuration file %s: container %q is not running, so it cannot be read", file, c.Name)
+	}
+	res, err := e.Exec(ctx, c.ID, docker.ExecSpec{Cmd: []string{"sh", "-c", configScript, "redisbak-config", file}})
+	if err != nil {
+		return err
+	}
+	if res.ExitCode != 0 {
+		return fmt.Errorf("configuration file %s in container %q: %s", file, c.Name, firstLine(res.Stderr))
+	}
+	for _, include := range parseConfig(string(res.Stdout), into) {
+		if err := readConfig(ctx, e, c, include, into, depth-1); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,131 @@
+package instance
+
+import (
+	"archive/tar"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+
+	"github.com/redisbak/redisbak/internal/docker"
+	"github.com/redisbak/redisbak/internal/repo"
+	"github.com/redisbak/redisbak/snapshot"
+)
+
+// staging is a snapshot's payload on its way into an empty volume. Restore and
+// verification fill their volumes by the same code.
+type staging struct {
+	entry   repo.Entry
+	files   []snapshot.File // under the paths where they are to lie
+	dirs    []snapshot.Dir  // below the root, outermost first
+	imageID string
+	volume  string
+	at      string // mount point in the helper
+	report  func(phase string, done, total int64)
+}
+
+// run lays the files down, the last of them last, then reads every byte back.
+func (s staging) run(ctx context.Context, e *docker.Engine, o docker.Owner) error {
+	o.Role = docker.RoleHelper
+	helper, err := e.CreateHelper(ctx, o, docker.HelperSpec{
+		ImageID: s.imageID, Write: true,
+		Mount: docker.Mount{Type: docker.MountVolume, Name: s.volume, Destination: s.at},
+	})
+	if err != nil {
+		return err
+	}
+	defer helper.Remove(ctx)
+	if err := helper.Write(ctx, s.lay); err != nil {
+		return fmt.Errorf("stage %s into volume %q: %w", s.entry.Manifest.ID, s.volume, err)
+	}
+	return s.reread(ctx, helper)
+}
+
+// lay writes the volume's root, the directories and the files as a tar.
+func (s staging) lay(tw *tar.Writer) error {
+	root := strings.TrimPrefix(path.Clean(s.at), "/")
+	for _, d := range append([]snapshot.Dir{s.entry.Manifest.Root}, s.dirs...) {
+		err := tw.WriteHeader(&tar.Header{
+			Typeflag: tar.TypeDir, Name: path.Join(root, d.Path) + "/", Mode: int64(d.Mode), Uid: d.UID, Gid: d.GID,
+			ModTime: s.entry.Manifest.PointInTime,
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for _, f := range s.files {
+		err := tw.WriteHeader(&tar.Header{
+			Typeflag: tar.TypeReg, Name: path.Join(root, f.Path), Size: f.Size, Mode: int64(f.Mode), Uid: f.UID, Gid: f.GID,
+			ModTime: s.entry.Manifest.PointInTime,
+		})
+		if err != nil {
+			return err
+		}
+		if err := s.pour(tw, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s staging) pour(tw io.Writer, f snapshot.File) error {
+	content, err := s.entry.Open(f)
+	if err != nil {
+		return err
+	}
+	defer content.Close()
+	count := &counter{w: tw, total: f.Size, report: func(done, total int64) { s.report("stage", done, total) }}
+	_, err = io.CopyBuffer(count, struct{ io.Reader }{content}, make([]byte, copyBuffer))
+	return err
+}
+
+// StagedError says that a volume does not hold what was laid down in it.
+type StagedError struct{ Volume, Path, What string }
+
+func (e *StagedError) Error() string {
+	return fmt.Sprintf("volume %q: %s was laid down and reads back differently: %s", e.Volume, e.Path, e.What)
+}
+
+// reread compares owner, mode and every byte with the manifest.
+func (s staging) reread(ctx context.Context, helper *docker.Helper) error {
+	for _, want := range append([]snapshot.Dir{s.entry.Manifest.Root}, s.dirs...) {
+		got, err := directory(ctx, helper, path.Join(s.at, want.Path), want.Path)
+		if err != nil {
+			return err
+		}
+		if got != want {
+			return &StagedError{s.volume, "directory /" + want.Path, fmt.Sprintf("%d:%d %04o, not %d:%d %04o",
+				got.UID, got.GID, got.Mode, want.UID, want.GID, want.Mode)}
+		}
+	}
+	for _, f := range s.files {
+		if err := s.rereadFile(ctx, helper, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s staging) rereadFile(ctx context.Context, helper *docker.Helper, f snapshot.File) error {
+	got, err := helper.Open(ctx, path.Join(s.at, f.Path))
+	if err != nil {
+		return err
+	}
+	defer got.Close()
+	sum := sha256.New()
+	count := &counter{w: sum, total: f.Size, report: func(done, total int64) { s.report("re-read", done, total) }}
+	if _, err := io.CopyBuffer(count, struct{ io.Reader }{got}, make([]byte, copyBuffer)); err != nil {
+		return fmt.Errorf("re-read %s from volume %q: %w", f.Path, s.volume, err)
+	}
+	switch {
+	case hex.EncodeToString(sum.Sum(nil)) != f.SHA256:
+		return &StagedError{s.volume, f.Path, "its SHA-256"}
+	case got.UID != f.UID || got.GID != f.GID || mode(got.Mode) != f.Mode:
+		return &StagedError{s.volume, f.Path, fmt.Sprintf("%d:%d %04o, not %d:%d %04o",
+			got.UID, got.GID, mode(got.Mode), f.UID, f.GID, f.Mode)}
+	}
+	return nil
+}

@@ -1,0 +1,350 @@
+package instance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redisbak/redisbak/internal/docker"
+	"github.com/redisbak/redisbak/internal/rdb"
+	"github.com/redisbak/redisbak/internal/repo"
+	"github.com/redisbak/redisbak/restore"
+	"github.com/redisbak/redisbak/snapshot"
+)
+
+// Target puts snapshots back into volumes of one engine.
+type Target struct {
+	Engine *docker.Engine
+	Owner  docker.Owner // of the objects that it makes; the role is the Target's
+	Access Access       // to the server that Start starts
+	Now    func() time.Time
+}
+
+// Survey looks at everything that the plan depends on.
+func (t Target) Survey(ctx context.Context, e repo.Entry, req restore.Request) (restore.Survey, error) {
+	m := e.Manifest
+	source, err := t.sourceOf(ctx, m)
+	if err != nil {
+		return restore.Survey{}, err
+	}
+	s := restore.Survey{Layout: restore.LayoutRDB}
+	image, err := t.image(ctx, m, source, req)
+	if err != nil {
+		return s, err
+	}
+	s.Image = restore.Image{ID: image.ID, Ref: imageName(image)}
+	if s.Names, s.Warnings, err = t.names(ctx, m, source, image, req.Layout); err != nil {
+		return s, err
+	}
+	if err := t.surveyVolume(ctx, m, image.ID, req, &s); err != nil {
+		return s, err
+	}
+	if req.Start != nil {
+		if err := t.nameIsFree(ctx, req.Start.Name); err != nil {
+			return s, err
+		}
+	}
+	s.Expired, err = t.expired(e)
+	return s, err
+}
+
+// sourceOf finds the container that the snapshot was taken of, nil where it is
+// gone. One of the same name on the same volume counts as the same: compose
+// makes containers anew all the time.
+func (t Target) sourceOf(ctx context.Context, m *snapshot.Manifest) (*docker.Container, error) {
+	for _, name := range []string{m.Source.ContainerID, m.Source.Container} {
+		c, err := t.Engine.Find(ctx, name)
+		if isNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if c.ID == m.Source.ContainerID || sameMount(c, m.Source.Mount) {
+			return &c, nil
+		}
+	}
+	return nil, nil
+}
+
+func sameMount(c docker.Container, m snapshot.Mount) bool {
+	return slices.ContainsFunc(c.Mounts, func(have docker.Mount) bool {
+		return have.Type == m.Type && have.Name == m.Name && path.Clean(have.Destination) == path.Clean(m.Destination) &&
+			(m.Type != snapshot.MountBind || have.Source == m.Path)
+	})
+}
+
+// image is the one whose server will load the data.
+func (t Target) image(ctx context.Context, m *snapshot.Manifest, source *docker.Container, req restore.Request) (docker.Image, error) {
+	ref := req.Image
+	switch {
+	case ref != "":
+	case source != nil:
+		ref = source.ImageID
+	default:
+		ref = m.Source.ImageID
+	}
+	image, err := t.Engine.Image(ctx, ref)
+	if !isNotFound(err) || !req.Pull {
+		return image, err
+	}
+	if ref == m.Source.ImageID {
+		ref = m.Source.Image // an id cannot be pulled, the name under which it came can
+	}
+	if err := t.Engine.Pull(ctx, ref, nil); err != nil {
+		return image, err
+	}
+	return t.Engine.Image(ctx, ref)
+}
+
+// names finds out from what the target will start. What counts is its next
+// start, not what was switched at run time.
+func (t Target) names(ctx context.Context, m *snapshot.Manifest, source *docker.Container, image docker.Image, layout string) (restore.Names, []string, error) {
+	options := m.Source.Options
+	names := func(o snapshot.Options) restore.Names {
+		at := place{mount: docker.Mount{Destination: m.Source.Mount.Destination}, dir: o.Dir}
+		return restore.Names{Destination: m.Source.Mount.Destination, Dir: at.rel(), DBFilename: o.DBFilename}
+	}
+	if layout == restore.LayoutRDB {
+		return names(options), nil, nil
+	}
+	if layout != "" {
+		return restore.Names{}, nil, &restore.UnknownStartError{Reason: fmt.Sprintf("layout %q is not one that this version lays down", layout)}
+	}
+	if source == nil {
+		if options.AppendOnly {
+			return restore.Names{}, nil, &restore.AOFError{Why: "its container is gone, and ran with appendonly yes"}
+		}
+		return names(options), []string{fmt.Sprintf("container %q is gone: laid down as the snapshot says that it started", m.Source.Container)}, nil
+	}
+	next, err := readStart(ctx, t.Engine, *source)
+	if err != nil {
+		return t.unreadable(ctx, *source, options, names, err)
+	}
+	given, err := next.over(options, image)
+	if err != nil {
+		return restore.Names{}, nil, &restore.UnknownStartError{Reason: err.Error()}
+	}
+	if given.AppendOnly {
+		return restore.Names{}, nil, &restore.AOFError{Why: fmt.Sprintf("appendonly yes by the %s of container %q", next.source, source.Name)}
+	}
+	if err := enoughDatabases(m, given); err != nil {
+		return restore.Names{}, nil, err
+	}
+	if _, err := locate(*source, given.Dir); err != nil {
+		return restore.Names{}, nil, &restore.UnknownStartError{Reason: err.Error()}
+	}
+	var warnings []string
+	if options.AppendOnly {
+		warnings = append(warnings, fmt.Sprintf("appendonly was switched on at run time only: by its %s, container %q starts with appendonly no", next.source, source.Name))
+	}
+	return names(given), warnings, nil
+}
+
+// unreadable falls back to what the server was running with when it was
+// captured, which CONFIG SET may have changed.
+func (t Target) unreadable(_ context.Context, c docker.Container, recorded snapshot.Options, names func(snapshot.Options) restore.Names, why error) (restore.Names, []string, error) {
+	if recorded.AppendOnly {
+		return restore.Names{}, nil, &restore.AOFError{Why: fmt.Sprintf("container %q ran with appendonly yes when it was captured (%v)", c.Name, why)}
+	}
+	return names(recorded), []string{fmt.Sprintf("how container %q starts could not be read (%v): laid down as it ran when it was captured", c.Name, why)}, nil
+}
+
+// over gives the options with which a server starts: what is given, else its
+// defaults. The data directory's default is the working directory.
+func (s start) over(recorded snapshot.Options, image docker.Image) (snapshot.Options, error) {
+	dir := s.options.first("dir", "")
+	switch {
+	case dir == "" && image.WorkingDir != "":
+		dir = image.WorkingDir
+	case dir == "":
+		dir = recorded.Dir
+	case !path.IsAbs(dir):
+		dir = path.Join("/", image.WorkingDir, dir)
+	}
+	return optionsOf(dir, s.options.first)
+}
+
+// enoughDatabases: a server that is configured for fewer databases than the
+// dump names ends at once.
+func enoughDatabases(m *snapshot.Manifest, given snapshot.Options) error {
+	for _, k := range m.Keyspace {
+		if k.DB >= given.Databases {
+			return &restore.LoadError{Reason: fmt.Sprintf("it holds keys in database %d, and the target is configured for %d databases", k.DB, given.Databases)}
+		}
+	}
+	return nil
+}
+
+// surveyVolume refuses a volume that is in use or holds anything.
+func (t Target) surveyVolume(ctx context.Context, m *snapshot.Manifest, imageID string, req restore.Request, s *restore.Survey) error {
+	v, err := t.Engine.Volume(ctx, req.Volume)
+	if isNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	s.VolumeExists = true
+	users, err := t.Engine.UsersOf(ctx, v.Name)
+	if err != nil {
+		return err
+	}
+	for _, u := range users {
+		if u.State == "running" || u.State == "paused" || u.State == "restarting" {
+			return &restore.VolumeError{Volume: v.Name, Reason: fmt.Sprintf("it is in use by container %q", u.Name)}
+		}
+	}
+	held, err := t.contents(ctx, imageID, v.Name, m.Source.Mount.Destination)
+	if err != nil {
+		return err
+	}
+	why := ""
+	if s.BeginAnew, why = leftOver(v, users, held, req.Leftover); s.BeginAnew || len(held) == 0 {
+		return nil
+	}
+	return &restore.VolumeError{Volume: v.Name, Reason: fmt.Sprintf("it is not empty: it holds %s%s", quoteList(held), why)}
+}
+
+// contentsLimit is how many names of a volume are looked at: more than any
+// restore lays down.
+const contentsLimit = 64
+
+// contents lists what lies in a volume, without the lost+found of a file
+// system of its own.
+func (t Target) contents(ctx context.Context, imageID, volume, at string) ([]string, error) {
+	owner := t.Owner
+	owner.Role = docker.RoleHelper
+	helper, err := t.Engine.CreateHelper(ctx, owner, docker.HelperSpec{
+		ImageID: imageID, Mount: docker.Mount{Type: docker.MountVolume, Name: volume, Destination: at},
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer helper.Remove(ctx)
+	names, err := helper.Names(ctx, at, contentsLimit)
+	return slices.DeleteFunc(names, func(n string) bool { return n == "lost+found" }), err
+}
+
+// leftOver says whether a volume is the untouched left-over of a killed
+// restore, which may be begun anew; why tells what speaks against it. Whatever
+// is in doubt is somebody's data.
+func leftOver(v docker.Volume, users []docker.Summary, held []string, rec *repo.RestoreRecord) (yes bool, why string) {
+	owner, ours := docker.OwnerOf(v.Labels)
+	if rec == nil || !ours || owner.Role != docker.RoleRecovery || owner.Run != rec.Run {
+		return false, ""
+	}
+	if len(users) > 0 {
+		return false, fmt.Sprintf(", left by a restore that was killed, and container %q refers to it", users[0].Name)
+	}
+	// Only the top of the volume was looked at: a directory may hold anything.
+	if top, _, _ := strings.Cut(rec.Bootable, "/"); slices.Contains(held, top) {
+		return false, fmt.Sprintf(", left by a restore that was killed, and %s may be whole or not", rec.Bootable)
+	}
+	for _, name := range held {
+		if !slices.Contains(rec.Paths, name) {
+			return false, fmt.Sprintf(", left by a restore that was killed, which did not lay down %s", name)
+		}
+	}
+	return true, ""
+}
+
+func quoteList(names []string) string {
+	const shown = 3
+	quoted := make([]string, 0, shown+1)
+	for i, n := range names {
+		if i == shown {
+			quoted = append(quoted, "…")
+			break
+		}
+		quoted = append(quoted, strconv.Quote(n))
+	}
+	return strings.Join(quoted, ", ")
+}
+
+func (t Target) nameIsFree(ctx context.Context, name string) error {
+	c, err := t.Engine.Find(ctx, name)
+	if isNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if c.Name != name {
+		return nil // an id that begins like the name
+	}
+	return &docker.ExistsError{Kind: "container", Name: name}
+}
+
+// expired counts the keys that a server will drop as it loads the dump now.
+func (t Target) expired(e repo.Entry) (int64, error) {
+	dump := e.Manifest.Files[len(e.Manifest.Files)-1]
+	content, err := e.Open(dump)
+	if err != nil {
+		return 0, err
+	}
+	defer content.Close()
+	summary, err := rdb.ScanAt(content, t.Now())
+	var torn *rdb.FormatError
+	if errors.As(err, &torn) {
+		return 0, fmt.Errorf("snapshot %s: %s: %w", e.Manifest.ID, dump.Name, err)
+	}
+	if err != nil {
+		return 0, err
+	}
+	total := int64(0)
+	for _, k := range summary.Keyspace {
+		total += k.Expired
+	}
+	return total, nil
+}
+
+// CreateVolume makes the volume of this run's restore.
+func (t Target) CreateVolume(ctx context.Context, name string) error {
+	_, err := t.Engine.CreateVolume(ctx, name, t.recovery(t.Owner.Run))
+	return err
+}
+
+// RemoveVolume removes a volume that the given run created for a restore.
+func (t Target) RemoveVolume(ctx context.Context, name, run string) error {
+	return t.Engine.RemoveVolume(ctx, name, t.recovery(run))
+}
+
+func (t Target) recovery(run string) docker.Owner {
+	return docker.Owner{Role: docker.RoleRecovery, Repo: t.Owner.Repo, Run: run}
+}
+
+// Stage lays the plan's files down and reads them back.
+func (t Target) Stage(ctx context.Context, p *restore.Plan, progress restore.Progress) error {
+	return staging{
+		entry: p.Entry, files: restore.Laid(p.Entry.Manifest, p.Names), dirs: dirsFor(p), imageID: p.Image.ID,
+		volume: p.Volume, at: p.Names.Destination, report: progress,
+	}.run(ctx, t.Engine, t.Owner)
+}
+
+// dirsFor are the directories down to where the files are laid. One that the
+// snapshot does not know gets the root's owner and mode.
+func dirsFor(p *restore.Plan) []snapshot.Dir {
+	var dirs []snapshot.Dir
+	rel := ""
+	for part := range strings.SplitSeq(p.Names.Dir, "/") {
+		if part == "" {
+			continue
+		}
+		rel = path.Join(rel, part)
+		dir := p.Entry.Manifest.Root
+		dir.Path = rel
+		for _, known := range p.Entry.Manifest.Dirs {
+			if known.Path == rel {
+				dir = known
+			}
+		}
+		dirs = append(dirs, dir)
+	}
+	return dirs
+}

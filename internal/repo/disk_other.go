@@ -1,0 +1,11 @@
+//go:build !linux
+
+package repo
+
+import "os"
+
+// renameNoReplace renames, and refuses a target that exists.
+func renameNoReplace(from, to string) error { return renameChecked(from, to) }
+
+// dropCache does nothing here.
+func dropCache(*os.File) {}

@@ -1,0 +1,287 @@
+package repo
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+
+	"github.com/redisbak/redisbak/snapshot"
+)
+
+// Draft is a snapshot that is being written. It is used by one goroutine, and
+// ends by Commit or by Abort; Abort after Commit does nothing.
+type Draft struct {
+	repo   *Repo
+	lock   *Lock
+	source string
+	id     snapshot.ID
+	dir    string
+	files  []*DraftFile
+	done   bool // committed, or not to be committed any more
+	gone   bool // no draft is left: it was renamed or removed
+}
+
+// Begin starts a draft. The lock must be the writer lock of source, and must
+// be held until the draft has ended.
+func (r *Repo) Begin(ctx context.Context, source string, id snapshot.ID, lock *Lock) (*Draft, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if _, err := snapshot.ParseID(string(id)); err != nil {
+		return nil, err
+	}
+	if !lock.isWriter(r, source) {
+		return nil, fmt.Errorf("begin snapshot %s: the writer lock of source %s is not held", id, source)
+	}
+	if err := errors.Join(lock.Held(), r.present()); err != nil {
+		return nil, fmt.Errorf("begin snapshot %s: %w", id, err)
+	}
+	dir := filepath.Join(r.sourceDir(source), draftPrefix+string(id))
+	if err := r.disk.Mkdir(dir); err != nil {
+		return nil, fmt.Errorf("begin snapshot %s: %w", id, writeError(err))
+	}
+	return &Draft{repo: r, lock: lock, source: source, id: id, dir: dir}, nil
+}
+
+// DraftFile is a payload file of a draft. What is written to it is hashed,
+// compressed and hashed again.
+type DraftFile struct {
+	name        string
+	compression snapshot.Compression
+	f           file
+	w           *snapshot.Writer
+	err         error
+	closed      bool
+}
+
+// Create begins a payload file under its stored name. Only names that a
+// snapshot may hold are taken.
+func (d *Draft) Create(name string, c snapshot.Compression) (*DraftFile, error) {
+	if d.done {
+		return nil, fmt.Errorf("snapshot %s: it has ended", d.id)
+	}
+	if name != snapshot.RDBName+c.Suffix() {
+		return nil, fmt.Errorf("snapshot %s: no file of a snapshot is named %q", d.id, name)
+	}
+	f, err := d.repo.disk.Create(filepath.Join(d.dir, name))
+	if err != nil {
+		return nil, fmt.Errorf("create %s: %w", name, writeError(err))
+	}
+	w, err := snapshot.NewWriter(f, c)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("create %s: %w", name, err), f.Close())
+	}
+	df := &DraftFile{name: name, compression: c, f: f, w: w}
+	d.files = append(d.files, df)
+	return df, nil
+}
+
+func (df *DraftFile) Write(p []byte) (int, error) {
+	n, err := df.w.Write(p)
+	if err != nil {
+		df.err = errors.Join(df.err, err)
+		return n, fmt.Errorf("write %s: %w", df.name, writeError(err))
+	}
+	return n, nil
+}
+
+// Close ends the compression and flushes the file to the disk, by the same
+// descriptor by which it was written: an error that the disk kept for us is
+// told there, once. A second call does nothing.
+func (df *DraftFile) Close() error {
+	if df.closed {
+		return nil
+	}
+	df.closed = true
+	err := df.w.Close()
+	if err == nil && df.err == nil {
+		err = df.f.Sync()
+	}
+	err = errors.Join(err, df.f.Close())
+	if err != nil {
+		df.err = errors.Join(df.err, err)
+		return fmt.Errorf("write %s: %w", df.name, writeError(err))
+	}
+	return nil
+}
+
+// Sum gives size and SHA-256 of what was written and of what was stored. It
+// is valid after Close.
+func (df *DraftFile) Sum() (size int64, sha string, stored int64, storedSHA string) {
+	return df.w.Sum()
+}
+
+// Commit makes the draft the snapshot that m describes: each payload file is
+// read back from the disk and compared, the manifest and the sums are written,
+// all is flushed, the lock is looked at once more, and then the draft takes
+// the snapshot's name. After an error it is still a draft and cannot be
+// committed any more; only a *NotDurableError is of a snapshot that is there.
+func (d *Draft) Commit(ctx context.Context, m *snapshot.Manifest) (Entry, error) {
+	if d.done {
+		return Entry{}, fmt.Errorf("commit snapshot %s: it has ended", d.id)
+	}
+	d.done = true
+	entry, err := d.prepare(ctx, m)
+	if err == nil {
+		err = d.publish()
+	}
+	if err != nil {
+		return Entry{}, fmt.Errorf("commit snapshot %s: %w", d.id, writeError(err))
+	}
+	// The snapshot is there; what remains is to make its name last. The source
+	// may be new, and whoever made it may have died before this.
+	if err := errors.Join(d.repo.disk.SyncDir(d.repo.sourceDir(d.source)), d.repo.disk.SyncDir(d.repo.dir)); err != nil {
+		return entry, &NotDurableError{ID: d.id, Err: err}
+	}
+	return entry, nil
+}
+
+// prepare does all that comes before the rename.
+func (d *Draft) prepare(ctx context.Context, m *snapshot.Manifest) (Entry, error) {
+	if err := d.agree(m); err != nil {
+		return Entry{}, err
+	}
+	text, err := snapshot.EncodeManifest(m)
+	if err != nil {
+		return Entry{}, err
+	}
+	// What will be read is what counts, not what was meant.
+	written, err := snapshot.DecodeManifest(bytes.NewReader(text))
+	if err != nil {
+		return Entry{}, err
+	}
+	for _, f := range written.Files {
+		if err := d.readBack(ctx, f); err != nil {
+			return Entry{}, err
+		}
+	}
+	sums := snapshot.EncodeSums(snapshot.SumsFor(written, text))
+	if err := d.write(snapshot.ManifestName, text); err != nil {
+		return Entry{}, err
+	}
+	if err := d.write(snapshot.SumsName, sums); err != nil {
+		return Entry{}, err
+	}
+	if err := d.repo.disk.SyncDir(d.dir); err != nil {
+		return Entry{}, err
+	}
+	digest := sha256.Sum256(text)
+	return Entry{
+		Manifest:       written,
+		Marks:          snapshot.Marks{ID: d.id},
+		Dir:            filepath.Join(d.repo.sourceDir(d.source), string(d.id)),
+		ManifestSHA256: hex.EncodeToString(digest[:]),
+	}, ctx.Err()
+}
+
+// publish gives the draft its name.
+func (d *Draft) publish() error {
+	if err := errors.Join(d.lock.Held(), d.repo.present()); err != nil {
+		return err
+	}
+	if err := d.repo.disk.Rename(d.dir, filepath.Join(d.repo.sourceDir(d.source), string(d.id))); err != nil {
+		return err
+	}
+	d.gone = true
+	return nil
+}
+
+// agree compares the manifest with what was written.
+func (d *Draft) agree(m *snapshot.Manifest) error {
+	if m.ID != d.id || m.Source.Name != d.source {
+		return fmt.Errorf("the manifest is of snapshot %s of %s", m.ID, m.Source.Name)
+	}
+	if len(m.Files) != len(d.files) {
+		return fmt.Errorf("the manifest lists %d files, %d were written", len(m.Files), len(d.files))
+	}
+	listed := make(map[string]snapshot.File, len(m.Files))
+	for _, f := range m.Files {
+		listed[f.Name] = f
+	}
+	for _, df := range d.files {
+		if !df.closed || df.err != nil {
+			return fmt.Errorf("%s was not written to its end", df.name)
+		}
+		size, sha, stored, storedSHA := df.Sum()
+		f, ok := listed[df.name]
+		if !ok || f.Compression != df.compression || f.Size != size || f.SHA256 != sha ||
+			f.StoredSize != stored || f.StoredSHA256 != storedSHA {
+			return fmt.Errorf("the manifest does not describe %s as it was written", df.name)
+		}
+	}
+	return nil
+}
+
+// readBack reads a payload file from the disk and compares it with f.
+func (d *Draft) readBack(ctx context.Context, f snapshot.File) error {
+	stored, err := d.repo.disk.Open(filepath.Join(d.dir, f.Name))
+	if err != nil {
+		return fmt.Errorf("read back: %w", err)
+	}
+	defer stored.Close()
+	if err := snapshot.CheckStored(bound(ctx, stored), f); err != nil {
+		return fmt.Errorf("read back: %w", err)
+	}
+	return nil
+}
+
+// write writes one of the small files, and reads it back as well.
+func (d *Draft) write(name string, content []byte) error {
+	path := filepath.Join(d.dir, name)
+	if err := writeFile(d.repo.disk, path, content); err != nil {
+		return err
+	}
+	stored, err := d.repo.disk.Open(path)
+	if err != nil {
+		return fmt.Errorf("read back: %w", err)
+	}
+	defer stored.Close()
+	back, err := io.ReadAll(io.LimitReader(stored, int64(len(content))+1))
+	if err != nil {
+		return fmt.Errorf("read back: %w", err)
+	}
+	if !bytes.Equal(back, content) {
+		return fmt.Errorf("read back: %s is not as it was written", name)
+	}
+	return nil
+}
+
+// Abort ends a draft that is not to become a snapshot, and removes it.
+func (d *Draft) Abort() error {
+	d.done = true
+	if d.gone {
+		return nil
+	}
+	for _, df := range d.files {
+		if !df.closed {
+			df.closed = true
+			_ = df.w.Close() // stops the compressor; nobody wants its result
+			_ = df.f.Close()
+		}
+	}
+	if err := d.repo.disk.RemoveAll(d.dir); err != nil {
+		return fmt.Errorf("remove draft of snapshot %s: %w", d.id, err)
+	}
+	d.gone = true
+	return nil
+}
+
+// bound is r, which fails once ctx has ended.
+func bound(ctx context.Context, r io.Reader) io.Reader { return boundReader{ctx: ctx, r: r} }
+
+type boundReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (b boundReader) Read(p []byte) (int, error) {
+	if err := b.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return b.r.Read(p)
+}

@@ -1,0 +1,212 @@
+package repo
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/redisbak/redisbak/snapshot"
+)
+
+// Names in a repository. Nothing that starts with a dot is a source or a
+// snapshot.
+const (
+	markerName = "redisbak.json"
+	runsName   = ".runs"
+
+	writerLock = ".writer.lock"
+	keepLock   = ".keep.lock"
+	marksLock  = ".marks.lock"
+
+	draftPrefix  = ".draft-"
+	prunedPrefix = ".pruned-"
+	marksDraft   = draftPrefix + "marks"    // the next proof.json or marks.json
+	restoreDraft = draftPrefix + "restore-" // and a run: the next record of its restore
+	restoresName = "restores"
+
+	newSuffix = ".new"
+)
+
+const (
+	dirMode  fs.FileMode = 0o700
+	fileMode fs.FileMode = 0o600
+
+	repoIDLength = 32
+	runIDLength  = 16
+
+	markerLimit   = 4 << 10
+	manifestLimit = 1 << 20
+	sumsLimit     = 1 << 20
+	mutableLimit  = 1 << 20 // proof.json, marks.json, a restore's record
+	lockLimit     = 4 << 10
+)
+
+func (r *Repo) sourceDir(source string) string { return filepath.Join(r.dir, source) }
+
+func (r *Repo) runsDir() string { return filepath.Join(r.dir, runsName) }
+
+// sources returns the names of the directories that may hold snapshots.
+func (r *Repo) sources() ([]string, error) {
+	if err := r.present(); err != nil {
+		return nil, err
+	}
+	entries, err := r.disk.ReadDir(r.dir)
+	if err != nil {
+		return nil, fmt.Errorf("list repository: %w", err)
+	}
+	var names []string
+	for _, e := range entries {
+		if e.IsDir() && snapshot.ValidSourceName(e.Name()) == nil {
+			names = append(names, e.Name())
+		}
+	}
+	return names, nil
+}
+
+// snapshotNames returns the names in a source's directory that are snapshot
+// ids, oldest first, whatever they are.
+func (r *Repo) snapshotNames(source string) ([]fs.DirEntry, error) {
+	entries, err := r.disk.ReadDir(r.sourceDir(source))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &NotFoundError{Source: source}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list source %s: %w", source, err)
+	}
+	var named []fs.DirEntry
+	for _, e := range entries {
+		if _, err := snapshot.ParseID(e.Name()); err == nil {
+			named = append(named, e)
+		}
+	}
+	return named, nil
+}
+
+// readSmall reads a whole file that must be a regular one and no larger than
+// limit. It follows no symbolic link and cannot be held up by a FIFO.
+func readSmall(path string, limit int64) ([]byte, error) {
+	f, err := openRegular(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > limit {
+		return nil, &fs.PathError{Op: "read", Path: path, Err: fmt.Errorf("%d bytes, more than the %d it may have", info.Size(), limit)}
+	}
+	buf := make([]byte, info.Size()+1)
+	n, err := io.ReadFull(f, buf)
+	switch {
+	case err == nil:
+		return nil, &fs.PathError{Op: "read", Path: path, Err: errors.New("it grows meanwhile")}
+	case !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF):
+		return nil, err
+	}
+	return buf[:n], nil
+}
+
+// openRegular opens a regular file for reading. The last element of path must
+// not be a symbolic link.
+func openRegular(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if errors.Is(err, syscall.ELOOP) {
+		return nil, &irregularError{path: path}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return regular(f)
+}
+
+// openStored opens a payload file of the snapshot in dir. The name comes from
+// a manifest, so it must not lead out of dir, whatever lies there.
+func openStored(dir, name string) (*os.File, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	f, err := root.OpenFile(filepath.FromSlash(name), os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	return regular(f)
+}
+
+func regular(f *os.File) (*os.File, error) {
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = &irregularError{path: f.Name()}
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// irregularError says that something else lies where a plain file belongs.
+type irregularError struct{ path string }
+
+func (e *irregularError) Error() string { return e.path + ": not a regular file" }
+
+// looseness names what lets others than uid and root change or replace what is
+// in dir: its own mode and owner, and those of the directories above it.
+func looseness(dir string, uid int) []string {
+	var found []string
+	for path := dir; ; path = filepath.Dir(path) {
+		info, err := os.Stat(path)
+		if err != nil {
+			return append(found, fmt.Sprintf("owner and mode of %s are unknown: %v", path, err))
+		}
+		mode := info.Mode()
+		what := "the directory " + path + " above the repository"
+		loose := mode.Perm()&0o002 != 0 && mode&fs.ModeSticky == 0
+		if path == dir {
+			what = "the repository " + path
+			loose = mode.Perm()&0o022 != 0
+		}
+		if loose {
+			found = append(found, fmt.Sprintf("%s is writable by others (mode %04o)", what, mode.Perm()))
+		}
+		if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Uid != 0 && int(st.Uid) != uid {
+			found = append(found, fmt.Sprintf("%s belongs to another user (uid %d)", what, st.Uid))
+		}
+		if path == filepath.Dir(path) {
+			return found
+		}
+	}
+}
+
+// mkdirAll creates dir and what is missing above it, with our modes.
+func mkdirAll(dir string) error {
+	info, err := os.Stat(dir)
+	if err == nil && info.IsDir() {
+		return nil
+	}
+	if err == nil {
+		return &UnusableError{Dir: dir, Reason: "it is not a directory"}
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if parent := filepath.Dir(dir); parent != dir {
+		if err := mkdirAll(parent); err != nil {
+			return err
+		}
+	}
+	d := osDisk{}
+	if err := d.Mkdir(dir); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return d.SyncDir(filepath.Dir(dir))
+}

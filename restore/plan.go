@@ -1,0 +1,143 @@
+package restore
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/redisbak/redisbak/internal/repo"
+	"github.com/redisbak/redisbak/snapshot"
+)
+
+// Layouts: the form in which the data is laid down.
+const (
+	// LayoutRDB is the dump file alone, for a server that starts with
+	// appendonly no.
+	LayoutRDB = "rdb"
+)
+
+// Plan is what a restore will do. It can be printed before anything changes;
+// Run carries out exactly this.
+type Plan struct {
+	Entry    repo.Entry
+	Volume   string
+	Create   bool // the volume does not exist yet
+	Layout   string
+	Image    Image
+	Names    Names
+	Verify   bool // boot a throw-away copy first
+	Start    *Start
+	Expired  int64 // keys that the server will drop as it loads: their time has come
+	Warnings []string
+	Steps    []Step
+
+	replaces string // run of the killed restore whose volume is begun anew
+}
+
+// Step is one thing that the plan does.
+type Step struct {
+	Action string // one of the Action constants
+	Detail string
+}
+
+// Actions of a step, in the order in which they come.
+const (
+	ActionCheck  = "check"
+	ActionVerify = "verify"
+	ActionCreate = "create"
+	ActionStage  = "stage"
+	ActionReread = "re-read"
+	ActionStart  = "start"
+)
+
+func (s Step) String() string { return fmt.Sprintf("%-8s %s", s.Action, s.Detail) }
+
+// Image is the image whose server will load the data.
+type Image struct {
+	ID  string
+	Ref string
+}
+
+// Names are where a starting server looks for its data.
+type Names struct {
+	Destination string // mount point of the volume
+	Dir         string // relative to the volume's root, "" for the root
+	DBFilename  string
+}
+
+// Start asks for a container on the restored volume.
+type Start struct {
+	Name    string
+	Publish []string
+}
+
+// Keys that the plan expects the restored server to serve, nil where the
+// snapshot does not know its own count.
+func (p *Plan) Keys() *int64 {
+	captured := p.Entry.Keys()
+	if captured == nil {
+		return nil
+	}
+	left := *captured - p.Expired
+	return &left
+}
+
+// steps spells the plan out.
+func (p *Plan) steps() []Step {
+	id := p.Entry.Manifest.ID
+	steps := []Step{{ActionCheck, fmt.Sprintf("every stored byte of %s against its checksums", id)}}
+	if p.Verify {
+		steps = append(steps, Step{ActionVerify, fmt.Sprintf("boot %s on a throw-away copy, image %s", id, p.Image.Ref)})
+	}
+	if p.Create {
+		steps = append(steps, Step{ActionCreate, fmt.Sprintf("volume %s", p.Volume)})
+	}
+	for _, f := range Laid(p.Entry.Manifest, p.Names) {
+		steps = append(steps, Step{ActionStage, fmt.Sprintf("%s (%d bytes, %d:%d, %04o) into volume %s", f.Path, f.Size, f.UID, f.GID, f.Mode, p.Volume)})
+	}
+	steps = append(steps, Step{ActionReread, fmt.Sprintf("every byte of volume %s and compare", p.Volume)})
+	if p.Start != nil {
+		steps = append(steps, Step{ActionStart, fmt.Sprintf("container %s on volume %s, with the original's image and command line", p.Start.Name, p.Volume)})
+	}
+	return steps
+}
+
+// Laid lists a snapshot's files under the names by which the starting server
+// looks for them; the file that makes the volume bootable comes last.
+func Laid(m *snapshot.Manifest, names Names) []snapshot.File {
+	laid := make([]snapshot.File, len(m.Files))
+	for i, f := range m.Files {
+		f.Path = join(names.Dir, names.DBFilename)
+		laid[i] = f
+	}
+	return laid
+}
+
+func join(dir, name string) string {
+	if dir == "" {
+		return name
+	}
+	return dir + "/" + name
+}
+
+// DefaultVolume is the name of the fresh volume of a restore of m.
+func DefaultVolume(m *snapshot.Manifest) string {
+	base := m.Source.Mount.Name
+	if base == "" {
+		base = m.Source.Name
+	}
+	return fmt.Sprintf("%s-recovery-%s", base, m.ID)
+}
+
+// DefaultContainer is the name of the container that Start makes for m.
+func DefaultContainer(m *snapshot.Manifest) string {
+	return fmt.Sprintf("%s-recovery-%s", m.Source.Name, m.ID)
+}
+
+// Result of a restore.
+type Result struct {
+	Plan      *Plan
+	Proof     *snapshot.Proof // the one that stands for this layout, nil: none
+	Container string          // name of the started container
+	Keys      *int64          // served by it; without one, what Plan.Keys expects
+	Took      time.Duration
+}

@@ -1,0 +1,301 @@
+// Package restore puts a snapshot back: it makes a plan that can be read
+// first, and carries it out into a fresh or empty volume from which the
+// original container serves exactly the snapshot's data.
+//
+// It promises that every stored byte was checked, and a copy of the snapshot
+// booted where it had no proof yet, before a volume is touched; that what was
+// laid down was read back and found right; that a volume it created is removed
+// again when it fails before that, and a user's own never is.
+//
+// It does not boot the restored volume unless asked to start a container on
+// it, and it never touches the source's volume.
+package restore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redisbak/redisbak/internal/repo"
+	"github.com/redisbak/redisbak/snapshot"
+	"github.com/redisbak/redisbak/verify"
+)
+
+// Target is where a snapshot is put back.
+type Target interface {
+	// Survey looks at the volume, the image and the way in which the target
+	// will start. It changes nothing, and fails where the plan could not be
+	// carried out.
+	Survey(ctx context.Context, e repo.Entry, req Request) (Survey, error)
+	CreateVolume(ctx context.Context, name string) error
+	// RemoveVolume removes a volume that the given run of ours created.
+	RemoveVolume(ctx context.Context, name, run string) error
+	// Stage lays the plan's files down, then reads every byte back and
+	// compares. It makes no volume.
+	Stage(ctx context.Context, p *Plan, progress Progress) error
+	// Start runs a container on the restored volume and waits until it
+	// serves the data. Started is valid, as far as it got, with an error too.
+	Start(ctx context.Context, p *Plan, progress Progress) (Started, error)
+}
+
+// Progress is told how far a phase ("check", "stage", "re-read", "load") has
+// come; total is 0 where it is not known.
+type Progress func(phase string, done, total int64)
+
+// Request is what the user asked for.
+type Request struct {
+	Volume string // "": the default name
+	Layout string // "": as the target will start
+	Image  string // "": the source's own
+	Pull   bool   // the image may be pulled
+	Start  *Start
+	// Leftover is the record of an earlier restore into this volume that
+	// was killed; nil: there is none.
+	Leftover *repo.RestoreRecord
+}
+
+// Survey is what a look at the target showed.
+type Survey struct {
+	VolumeExists bool
+	// BeginAnew: the volume holds only what the killed restore of
+	// Request.Leftover laid down, and nobody refers to it.
+	BeginAnew bool
+	Layout    string
+	Image     Image
+	Names     Names
+	Expired   int64
+	Warnings  []string
+}
+
+// Started is a container that serves the restored data.
+type Started struct {
+	Name string
+	Keys *int64
+}
+
+// VolumeError says why a volume cannot take a restore.
+type VolumeError struct {
+	Volume string
+	Reason string
+}
+
+func (e *VolumeError) Error() string { return fmt.Sprintf("volume %q: %s", e.Volume, e.Reason) }
+
+// AOFError says that the target would start from its append-only file and
+// ignore a restored dump.
+type AOFError struct{ Why string }
+
+func (e *AOFError) Error() string {
+	return "target starts from its append-only file and would ignore the restored dump: " + e.Why
+}
+
+// LoadError says that the target's server cannot load the snapshot.
+type LoadError struct{ Reason string }
+
+func (e *LoadError) Error() string { return "target cannot load the snapshot: " + e.Reason }
+
+// UnknownStartError says that it cannot be told from what the target will
+// start.
+type UnknownStartError struct{ Reason string }
+
+func (e *UnknownStartError) Error() string {
+	return "from what the target will start is not known: " + e.Reason
+}
+
+// Options of Run.
+type Options struct {
+	Run      string // id of this run, which labels and journal carry
+	LockWait time.Duration
+	Now      func() time.Time
+	Warn     func(string)
+	Progress Progress
+	// Verify boots a throw-away copy of the snapshot.
+	Verify func(context.Context, repo.Entry) (snapshot.Proof, error)
+}
+
+// VerifyMode says whether a throw-away copy is booted before the restore.
+type VerifyMode int
+
+// The modes.
+const (
+	VerifyUnproven VerifyMode = iota // where no passed proof for the layout stands
+	VerifyAlways
+	VerifyNever
+)
+
+// Prepare checks the stored bytes of e, surveys the target and returns the
+// plan. It changes nothing.
+func Prepare(ctx context.Context, t Target, r *repo.Repo, e repo.Entry, req Request, mode VerifyMode) (*Plan, error) {
+	if req.Volume == "" {
+		req.Volume = DefaultVolume(e.Manifest)
+	}
+	if req.Start != nil && req.Start.Name == "" {
+		req.Start.Name = DefaultContainer(e.Manifest)
+	}
+	leftover, err := leftover(r, e.Manifest.Source.Name, req.Volume)
+	if err != nil {
+		return nil, err
+	}
+	req.Leftover = leftover
+	s, err := t.Survey(ctx, e, req)
+	if err != nil {
+		return nil, err
+	}
+	p := &Plan{
+		Entry: e, Volume: req.Volume, Create: !s.VolumeExists || s.BeginAnew, Layout: s.Layout, Image: s.Image,
+		Names: s.Names, Start: req.Start, Expired: s.Expired, Warnings: s.Warnings,
+	}
+	if s.BeginAnew {
+		p.replaces = leftover.Run
+	}
+	p.Verify = mode == VerifyAlways || mode == VerifyUnproven && !proven(e, s.Layout)
+	p.Steps = p.steps()
+	return p, nil
+}
+
+// leftover finds the journal of a restore into volume whose process is gone.
+func leftover(r *repo.Repo, source, volume string) (*repo.RestoreRecord, error) {
+	records, err := r.Restores(source)
+	if err != nil {
+		return nil, err
+	}
+	for _, rec := range records {
+		if rec.Volume == volume && rec.Created && rec.State == repo.RestoreStarted && r.RunDead(rec.Run) {
+			return &rec, nil
+		}
+	}
+	return nil, nil
+}
+
+func proven(e repo.Entry, layout string) bool {
+	return e.Proof != nil && e.Proof.Result == snapshot.Passed && e.Proof.Layout == layout
+}
+
+// Run carries p out. The caller holds the source's keep lock.
+func Run(ctx context.Context, t Target, r *repo.Repo, p *Plan, opts Options) (Result, error) {
+	began := opts.Now()
+	result := Result{Plan: p, Keys: p.Keys()}
+	if proven(p.Entry, p.Layout) {
+		result.Proof = p.Entry.Proof
+	}
+	if err := checkStored(ctx, p.Entry, opts.Progress); err != nil {
+		return result, err
+	}
+	if p.Verify {
+		proof, err := opts.Verify(ctx, p.Entry)
+		if err != nil {
+			return result, err
+		}
+		switch proof.Result {
+		case snapshot.Failed:
+			return result, &verify.FailedError{Proof: proof}
+		case snapshot.Inconclusive:
+			opts.Warn(fmt.Sprintf("%s could not be verified: %s", p.Entry.Manifest.ID, proof.Reason))
+		default:
+			result.Proof = &proof
+		}
+	}
+	started, err := apply(ctx, t, r, p, opts)
+	result.Container = started.Name
+	if started.Keys != nil {
+		result.Keys = started.Keys
+	}
+	result.Took = opts.Now().Sub(began)
+	return result, err
+}
+
+// apply makes the changes, journalled from before the first to after the last.
+func apply(ctx context.Context, t Target, r *repo.Repo, p *Plan, opts Options) (Started, error) {
+	journal, err := begin(r, p, opts)
+	if err != nil {
+		return Started{}, err
+	}
+	if err := fill(ctx, t, p, opts); err != nil {
+		return Started{}, err
+	}
+	var started Started
+	if p.Start != nil {
+		if started, err = t.Start(ctx, p, opts.Progress); err != nil {
+			return started, fmt.Errorf("volume %q is restored and checked, its container is not up: %w", p.Volume, err)
+		}
+	}
+	if journal != nil {
+		if err := journal.Finish(opts.Now().UTC()); err != nil {
+			return started, fmt.Errorf("volume %q is restored and checked, its journal is not closed: %w", p.Volume, err)
+		}
+	}
+	return started, nil
+}
+
+// begin journals what is about to be done; nil where the repository cannot be
+// written.
+func begin(r *repo.Repo, p *Plan, opts Options) (*repo.Restore, error) {
+	laid := Laid(p.Entry.Manifest, p.Names)
+	rec := repo.RestoreRecord{
+		Run: opts.Run, Source: p.Entry.Manifest.Source.Name, ID: p.Entry.Manifest.ID, Volume: p.Volume,
+		Created: p.Create, Bootable: laid[len(laid)-1].Path, StartedAt: opts.Now().UTC(),
+	}
+	for _, f := range laid {
+		rec.Paths = append(rec.Paths, f.Path)
+	}
+	journal, err := r.StartRestore(rec)
+	if errors.Is(err, repo.ErrNotWritable) {
+		opts.Warn(fmt.Sprintf("repository cannot be written, going on without a journal: %v", err))
+		return nil, nil
+	}
+	return journal, err
+}
+
+// cleanTimeout bounds the removal of a volume that a failed restore created.
+const cleanTimeout = 60 * time.Second
+
+// fill makes the volume where it is to be made and stages the data. A volume
+// of this run's making does not outlive an error.
+func fill(ctx context.Context, t Target, p *Plan, opts Options) error {
+	if p.replaces != "" {
+		if err := t.RemoveVolume(ctx, p.Volume, p.replaces); err != nil {
+			return err
+		}
+	}
+	if p.Create {
+		if err := t.CreateVolume(ctx, p.Volume); err != nil {
+			return err
+		}
+	}
+	err := t.Stage(ctx, p, opts.Progress)
+	if err == nil {
+		return nil
+	}
+	if !p.Create {
+		return fmt.Errorf("volume %q may hold a part of the restored files: %w", p.Volume, err)
+	}
+	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTimeout)
+	defer cancel()
+	if rmErr := t.RemoveVolume(clean, p.Volume, opts.Run); rmErr != nil {
+		return errors.Join(err, fmt.Errorf("volume %q, half restored, is still there: %w", p.Volume, rmErr))
+	}
+	return err
+}
+
+// checkStored re-reads the payload before anything is changed for its sake.
+func checkStored(ctx context.Context, e repo.Entry, progress Progress) error {
+	total, done := e.StoredBytes(), int64(0)
+	for _, f := range e.Manifest.Files {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		stored, err := e.OpenStored(f)
+		if err != nil {
+			return err
+		}
+		err = snapshot.CheckStored(stored, f)
+		stored.Close()
+		if err != nil {
+			return err
+		}
+		done += f.StoredSize
+		progress("check", done, total)
+	}
+	return nil
+}
