@@ -187,7 +187,7 @@ func TestFault37HostileManifests(t *testing.T) {
 
 func TestFault37NewerFormatSaysWhat(t *testing.T) {
 	for text, want := range map[string]NewerFormatError{
-		`{"format": 2}`: {What: ManifestName, Format: 2},
+		`{"format": 2}`:                         {What: ManifestName, Format: 2},
 		`{"format": 1, "requires": ["a", "b"]}`: {What: ManifestName, Feature: "a"},
 	} {
 		_, err := DecodeManifest(strings.NewReader(text))

@@ -153,7 +153,9 @@ func TestFault37HostileProof(t *testing.T) {
 
 func TestProofRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		hexOf := func(n int) string { return rapid.StringOfN(rapid.RuneFrom([]rune("0123456789abcdef")), n, n, n).Draw(t, "hex") }
+		hexOf := func(n int) string {
+			return rapid.StringOfN(rapid.RuneFrom([]rune("0123456789abcdef")), n, n, n).Draw(t, "hex")
+		}
 		duration := rapid.Int64Range(0, 1<<50)
 		p := Proof{
 			ID:         "20260208T031502Z-7k3f",

@@ -15,8 +15,8 @@ import (
 
 const (
 	gzipLevel  = 5
-	gzipBlock  = 512 << 10
-	gzipBlocks = 3
+	gzipBlock  = 256 << 10
+	gzipBlocks = 2
 
 	zstdLevel  = zstd.SpeedDefault
 	zstdWindow = 2 << 20

@@ -226,7 +226,7 @@ func (e *Engine) UsersOf(ctx context.Context, volume string) ([]Summary, error) 
 	if err != nil {
 		return nil, err
 	}
-	// The engine's filter also matches the place where something is mounted.
+	// The engine's filter matches mount points as well as names.
 	return slices.DeleteFunc(found, func(s Summary) bool {
 		return !slices.ContainsFunc(s.Mounts, func(m Mount) bool { return m.Type == MountVolume && m.Name == volume })
 	}), nil

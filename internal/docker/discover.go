@@ -12,29 +12,35 @@ import (
 // server. ErrNoRedis: there is none; AmbiguousError names them where there are
 // several. Helpers and verifiers of ours do not count.
 func (e *Engine) FindRedis(ctx context.Context) (Container, error) {
-	all, err := e.Containers(ctx, false)
-	if err != nil {
+	found, err := e.AllRedis(ctx)
+	switch {
+	case err != nil:
 		return Container{}, err
-	}
-	all = slices.DeleteFunc(all, func(s Summary) bool {
-		return !s.Running() || s.Labels[labelRole] == RoleHelper || s.Labels[labelRole] == RoleVerify
-	})
-	found, err := e.servers(ctx, all)
-	if err != nil {
-		return Container{}, err
-	}
-	switch len(found) {
-	case 0:
+	case len(found) == 0:
 		return Container{}, ErrNoRedis
-	case 1:
+	case len(found) == 1:
 		return e.inspect(ctx, found[0].ID, found[0].Name)
 	}
 	several := &AmbiguousError{Kind: "running Redis container"}
 	for _, s := range found {
 		several.Matches = append(several.Matches, s.Name)
 	}
-	slices.Sort(several.Matches)
 	return Container{}, several
+}
+
+// AllRedis lists the running containers that run a Redis or Valkey server, by
+// name. Helpers and verifiers of ours do not count.
+func (e *Engine) AllRedis(ctx context.Context) ([]Summary, error) {
+	all, err := e.Containers(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	all = slices.DeleteFunc(all, func(s Summary) bool {
+		return !s.Running() || s.Labels[labelRole] == RoleHelper || s.Labels[labelRole] == RoleVerify
+	})
+	found, err := e.servers(ctx, all)
+	slices.SortFunc(found, func(a, b Summary) int { return strings.Compare(a.Name, b.Name) })
+	return found, err
 }
 
 // servers keeps those that run a server, asking a few at a time.

@@ -91,7 +91,7 @@ func TestGuardRefusesEverySettingItDoesNotKnow(t *testing.T) {
 			r := rightful(kind)
 			fill(set(&r).FieldByName(field))
 			fields++
-			if err := checkRequest(kind, r); slices.Contains(known[kind], field) == refused(err) && !slices.Contains(known[kind], field) {
+			if err := checkRequest(kind, r); !refused(err) && !slices.Contains(known[kind], field) {
 				t.Errorf("%s with %s: %v", name, field, err)
 			}
 		}

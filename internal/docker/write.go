@@ -45,15 +45,21 @@ func (h *Helper) Write(ctx context.Context, fill func(*tar.Writer) error) error 
 		sends.CloseWithError(err)
 		checked <- err
 	}()
-	sent := h.engine.api.CopyToContainer(w.ctx, h.id, "/", clean, container.CopyToContainerOptions{CopyUIDGID: true})
+	sent := h.engine.api.CopyToContainer(w.ctx, h.id, "/", requestBody{clean}, container.CopyToContainerOptions{CopyUIDGID: true})
 	w.disarm()
-	clean.CloseWithError(errStopped) // frees our two, if the engine ended first
+	clean.CloseWithError(errStopped) // frees our two, if the request was never sent
 	return h.verdict(w.ctx, op, <-filled, <-checked, sent)
 }
 
 // errStopped is what our own ends of the pipes see when the engine has ended
 // the request.
 var errStopped = errors.New("stopped")
+
+// requestBody tells its writer that it was the request that ended, and not
+// some pipe of the writer's own.
+type requestBody struct{ *io.PipeReader }
+
+func (b requestBody) Close() error { return b.CloseWithError(errStopped) }
 
 func orClosed(err error) error {
 	if err == nil {

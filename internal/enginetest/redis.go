@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -28,6 +29,10 @@ const (
 
 // Label marks every container and volume of a test.
 const Label = "redisbak.test=1"
+
+// NetworkVariable names a network for all servers of tests, on machines whose
+// default one cannot be used.
+const NetworkVariable = "REDISBAK_TEST_NETWORK"
 
 // startLimit is how long a server may take to answer on a busy machine.
 const startLimit = 60 * time.Second
@@ -94,6 +99,9 @@ func Start(t testing.TB, o Options) *Redis {
 	}
 	if o.Mount == "" {
 		o.Mount = "/data"
+	}
+	if o.Network == "" {
+		o.Network = os.Getenv(NetworkVariable)
 	}
 	if o.Name == "" {
 		o.Name = uniqueName()

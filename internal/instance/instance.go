@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"path"
 	"strings"
-	"time"
 
 	"github.com/redisbak/redisbak/internal/docker"
 	"github.com/redisbak/redisbak/internal/server"
@@ -25,7 +24,6 @@ type Instance struct {
 	info    server.Info
 	options snapshot.Options
 	place   place
-	created time.Time // of the volume
 }
 
 // NotRunningError says that a container's server cannot be asked.
@@ -72,7 +70,9 @@ func Open(ctx context.Context, e *docker.Engine, c docker.Container, o docker.Ow
 func (i *Instance) Close() error { return i.server.Close() }
 
 // Unchanged fails where the container, its volume or the server process is not
-// the one that Preflight saw.
+// the one that Preflight saw. A container that runs without a break has kept
+// its volume: the engine removes none that is in use. (The time of creation
+// that the engine tells of a volume moves with every file made in its root.)
 func (i *Instance) Unchanged(ctx context.Context) error {
 	now, err := i.engine.Find(ctx, i.container.ID)
 	if err != nil {
@@ -80,15 +80,6 @@ func (i *Instance) Unchanged(ctx context.Context) error {
 	}
 	if !now.StartedAt.Equal(i.container.StartedAt) || !now.Running() {
 		return &ChangedError{What: fmt.Sprintf("container %q was stopped or restarted", i.container.Name)}
-	}
-	if i.place.mount.Type == docker.MountVolume {
-		v, err := i.engine.Volume(ctx, i.place.mount.Name)
-		if err != nil {
-			return err
-		}
-		if !v.CreatedAt.Equal(i.created) {
-			return &ChangedError{What: fmt.Sprintf("volume %q was removed and made anew", v.Name)}
-		}
 	}
 	info, err := i.server.Info(ctx)
 	if err != nil {
@@ -152,3 +143,6 @@ func locate(c docker.Container, dir string) (place, error) {
 	}
 	return place{mount: best, dir: dir}, nil
 }
+
+// Way says how the server was reached, for messages.
+func (i *Instance) Way() string { return i.way }

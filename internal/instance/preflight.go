@@ -39,11 +39,9 @@ func (i *Instance) Preflight(ctx context.Context) (backup.Preflight, error) {
 		return backup.Preflight{}, err
 	}
 	if at.mount.Type == docker.MountVolume {
-		v, err := i.engine.Volume(ctx, at.mount.Name)
-		if err != nil {
+		if _, err := i.engine.Volume(ctx, at.mount.Name); err != nil {
 			return backup.Preflight{}, err
 		}
-		i.created = v.CreatedAt
 	}
 	i.info, i.options, i.place = info, options, at
 	if info.AOFEnabled {

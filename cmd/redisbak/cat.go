@@ -1,0 +1,64 @@
+package main
+
+import (
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/redisbak/redisbak/internal/repo"
+	"github.com/redisbak/redisbak/snapshot"
+)
+
+func (a *app) catCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "cat ID|latest [FILE]",
+		Short: "Write a snapshot's file to standard output, uncompressed",
+		Long: `Write FILE of a snapshot to standard output as the server wrote it, checked against
+its checksums on the way. FILE is its path in the volume, as "redisbak show" has
+it; it may be left out where there is only one.
+
+The checksums are known to be right only at the end: use the output only if the
+exit code is 0.`,
+		Example:           "  redisbak cat latest > dump.rdb",
+		Args:              cobra.RangeArgs(1, 2),
+		ValidArgsFunction: a.completeIDs,
+		RunE: func(_ *cobra.Command, args []string) error {
+			if isTerminal(a.stdout) {
+				return usagef("standard output is a terminal, and the file is binary: redirect it, redisbak cat %s > dump.rdb", args[0])
+			}
+			r, err := a.openRepo()
+			if err != nil {
+				return err
+			}
+			e, err := a.entry(r, args[0])
+			if err != nil {
+				return err
+			}
+			f, err := pickFile(e, args[1:])
+			if err != nil {
+				return err
+			}
+			content, err := e.Open(f)
+			if err != nil {
+				return err
+			}
+			defer content.Close()
+			_, err = io.Copy(a.stdout, content)
+			return err
+		},
+	}
+}
+
+func pickFile(e repo.Entry, args []string) (snapshot.File, error) {
+	var paths []string
+	for _, f := range e.Manifest.Files {
+		paths = append(paths, f.Path)
+		if len(args) == 0 && len(e.Manifest.Files) == 1 || len(args) == 1 && f.Path == args[0] {
+			return f, nil
+		}
+	}
+	if len(args) == 0 {
+		return snapshot.File{}, usagef("%s has several files: name one of %s", e.Manifest.ID, list(paths))
+	}
+	return snapshot.File{}, usagef("%s has no file %q: it has %s", e.Manifest.ID, args[0], list(paths))
+}

@@ -1,0 +1,183 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+
+	"github.com/redisbak/redisbak/internal/docker"
+	"github.com/redisbak/redisbak/internal/instance"
+	"github.com/redisbak/redisbak/internal/repo"
+	"github.com/redisbak/redisbak/snapshot"
+	"github.com/redisbak/redisbak/verify"
+)
+
+// labelName names a container's source in the repository.
+const labelName = "redisbak.name"
+
+// openRepo opens the repository and passes its warnings on.
+func (a *app) openRepo() (*repo.Repo, error) {
+	r, err := repo.Open(a.repo)
+	if err == nil {
+		a.warnAll(r.Warnings())
+	}
+	return r, err
+}
+
+// createRepo opens the repository, or makes it where nothing is there yet.
+func (a *app) createRepo() (*repo.Repo, error) {
+	var options []repo.Option
+	if a.repoDefault {
+		options = append(options, repo.MakeParents)
+	}
+	r, created, err := repo.Create(a.repo, options...)
+	if err != nil {
+		return nil, err
+	}
+	if created {
+		a.talk.warn("new repository created at " + r.Dir())
+	}
+	a.warnAll(r.Warnings())
+	return r, nil
+}
+
+func (a *app) warnAll(warnings []string) {
+	for _, w := range warnings {
+		a.talk.warn(w)
+	}
+}
+
+// bench is what a command needs that makes objects at the engine.
+type bench struct {
+	engine *docker.Engine
+	owner  docker.Owner
+	end    func()
+}
+
+// openBench connects to the engine, begins a run, and removes what dead runs
+// have left. The caller calls end.
+func (a *app) openBench(ctx context.Context, r *repo.Repo) (*bench, error) {
+	engine, err := docker.Connect(ctx, docker.Environment(a.getenv))
+	if err != nil {
+		return nil, err
+	}
+	owner, endRun, err := a.beginRun(ctx, r)
+	if err != nil {
+		return nil, errors.Join(err, engine.Close())
+	}
+	if err := engine.Sweep(ctx, r.ID(), r.RunDead); err != nil {
+		if ctx.Err() != nil {
+			endRun()
+			return nil, errors.Join(err, engine.Close())
+		}
+		a.talk.warn(fmt.Sprintf("what a killed run left at the engine is still there: %v", err))
+	}
+	return &bench{engine: engine, owner: owner, end: func() {
+		endRun()
+		// The last call to the engine is over: nothing hangs on its answer.
+		_ = engine.Close()
+	}}, nil
+}
+
+// beginRun marks this process as alive. Where the repository cannot be written
+// its objects belong to no repository, and nobody will ever sweep them.
+func (a *app) beginRun(ctx context.Context, r *repo.Repo) (docker.Owner, func(), error) {
+	running, err := r.StartRun(ctx)
+	if err == nil {
+		end := func() {
+			if err := running.End(); err != nil {
+				a.talk.warn(fmt.Sprintf("this run's file stays in the repository: %v", err))
+			}
+		}
+		return docker.Owner{Role: docker.RoleHelper, Repo: r.ID(), Run: running.ID()}, end, nil
+	}
+	if !errors.Is(err, repo.ErrNotWritable) {
+		return docker.Owner{}, nil, err
+	}
+	a.talk.warn(fmt.Sprintf("going on without a lock and a journal: %v", err))
+	id := make([]byte, 8)
+	if _, err := rand.Read(id); err != nil {
+		return docker.Owner{}, nil, err
+	}
+	return docker.Owner{Role: docker.RoleHelper, Repo: docker.NoRepo, Run: hex.EncodeToString(id)}, func() {}, nil
+}
+
+// verifier boots snapshots for other commands; image may be empty.
+func (a *app) verifier(b *bench, r *repo.Repo, image string) func(context.Context, repo.Entry) (snapshot.Proof, error) {
+	return func(ctx context.Context, e repo.Entry) (snapshot.Proof, error) {
+		a.talk.detail("verifying %s: boot on a throw-away copy", e.Manifest.ID)
+		return verify.Run(ctx, instance.Lab{Engine: b.engine, Owner: b.owner}, r, e, verify.Options{
+			BootOptions: verify.BootOptions{Image: image, Progress: a.talk.progress},
+			LockWait:    a.lockWait, Now: a.now, Warn: a.talk.warn,
+		})
+	}
+}
+
+// latest is the newest good snapshot of the only source, or of --source.
+func (a *app) latest(r *repo.Repo) (repo.Entry, error) {
+	source, err := a.onlySource(r, a.source)
+	if err != nil {
+		return repo.Entry{}, err
+	}
+	choice, err := a.choose(r, source, repo.Latest)
+	return choice.Entry, err
+}
+
+// choose lists a source's snapshots and picks one.
+func (a *app) choose(r *repo.Repo, source string, pick func([]repo.Entry) (repo.Choice, error)) (repo.Choice, error) {
+	listing, err := r.List(source)
+	if err != nil {
+		return repo.Choice{}, err
+	}
+	for _, p := range listing.Problems {
+		a.talk.warn(problemText(p))
+	}
+	choice, err := pick(listing.Snapshots)
+	if err != nil {
+		var miss *repo.NoSnapshotError
+		if errors.As(err, &miss) && miss.Source == "" {
+			miss.Source = source
+		}
+		return choice, err
+	}
+	for _, e := range choice.Skipped {
+		a.talk.warn(fmt.Sprintf("%s is newer and passed over: %s", e.Manifest.ID, e.WhyNotGood()))
+	}
+	return choice, nil
+}
+
+func problemText(p repo.Problem) string {
+	if p.File == "" {
+		return fmt.Sprintf("%s: %s", p.ID, p.Problem)
+	}
+	return fmt.Sprintf("%s/%s: %s", p.ID, p.File, p.Problem)
+}
+
+// onlySource is the named source, or the repository's only one.
+func (a *app) onlySource(r *repo.Repo, name string) (string, error) {
+	if name != "" {
+		return name, nil
+	}
+	sources, err := r.Sources()
+	if err != nil {
+		return "", err
+	}
+	switch len(sources) {
+	case 0:
+		return "", &repo.NoSnapshotError{}
+	case 1:
+		return sources[0], nil
+	}
+	return "", usagef("the repository has several sources: name one of %s", list(sources))
+}
+
+// entry is the snapshot that a user means by an id, a prefix of one, or
+// "latest".
+func (a *app) entry(r *repo.Repo, arg string) (repo.Entry, error) {
+	if arg == "latest" {
+		return a.latest(r)
+	}
+	return r.Get(arg)
+}

@@ -1,0 +1,258 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/redisbak/redisbak/backup"
+	"github.com/redisbak/redisbak/internal/docker"
+	"github.com/redisbak/redisbak/internal/instance"
+	"github.com/redisbak/redisbak/internal/repo"
+	"github.com/redisbak/redisbak/snapshot"
+)
+
+type snapshotOptions struct {
+	all         bool
+	method      string
+	compression string
+	noVerify    bool
+	force       bool
+	acceptDrop  bool
+	tags        []string
+	json        bool
+}
+
+func (a *app) snapshotCommand() *cobra.Command {
+	var o snapshotOptions
+	cmd := &cobra.Command{
+		Use:   "snapshot [CONTAINER...]",
+		Short: "Take a snapshot, commit it, and prove it by booting it",
+		Long: `Have the Redis in CONTAINER save its data, copy the dump out of its volume,
+commit it to the repository and boot a throw-away copy of it. Without CONTAINER,
+the only running container that runs Redis or Valkey is taken.
+
+A snapshot with less than half of the keys or bytes that are usual for its source
+is committed as suspect: it is kept, never chosen by itself, and the exit code
+is 3 until "redisbak accept" says that the drop was meant.`,
+		Example: `  redisbak snapshot redis-server
+  redisbak snapshot --all --json`,
+		ValidArgsFunction: a.completeContainers,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.runSnapshot(cmd.Context(), args, o)
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVar(&o.all, "all", false, "every running container that runs Redis or Valkey")
+	f.StringVar(&o.method, "method", "auto", "capture `METHOD`: auto or rdb")
+	f.StringVar(&o.compression, "compression", string(snapshot.Gzip), "`KIND` of compression: gzip, zstd or none")
+	f.BoolVar(&o.noVerify, "no-verify", false, "do not boot the snapshot")
+	f.BoolVar(&o.force, "force", false, "ask for a save although there seems to be no room for it")
+	f.BoolVar(&o.acceptDrop, "accept-drop", false, "accept a snapshot that would be suspect")
+	f.StringArrayVar(&o.tags, "tag", nil, "mark the snapshot with `T`; may be repeated")
+	f.BoolVar(&o.json, "json", false, "print a JSON document")
+	return cmd
+}
+
+func (o snapshotOptions) check(args []string, source string) error {
+	switch {
+	case o.all && len(args) > 0:
+		return usagef("--all and a container: give one of them")
+	case source != "" && (o.all || len(args) > 1):
+		return usagef("--source names one source, and several containers are asked for")
+	case o.method != "auto" && o.method != snapshot.MethodRDB:
+		return usagef("--method %q: this version captures auto or rdb", o.method)
+	}
+	switch snapshot.Compression(o.compression) {
+	case snapshot.Gzip, snapshot.Zstd, snapshot.None:
+	default:
+		return usagef("--compression %q: use gzip, zstd or none", o.compression)
+	}
+	for _, t := range o.tags {
+		if err := snapshot.ValidTag(t); err != nil {
+			return usagef("--tag: %v", err)
+		}
+	}
+	return nil
+}
+
+func (a *app) runSnapshot(ctx context.Context, args []string, o snapshotOptions) error {
+	if err := o.check(args, a.source); err != nil {
+		return err
+	}
+	access, err := a.access()
+	if err != nil {
+		return err
+	}
+	r, err := a.createRepo()
+	if err != nil {
+		return err
+	}
+	b, err := a.openBench(ctx, r)
+	if err != nil {
+		return err
+	}
+	defer b.end()
+	containers, err := a.sources(ctx, b.engine, args, o.all)
+	if err != nil {
+		return err
+	}
+	taken, code := []repo.Entry{}, exitOK
+	for _, c := range containers {
+		result, err := a.snapshotOne(ctx, r, b, c, access, o)
+		if result.Entry.Manifest != nil {
+			taken = append(taken, result.Entry)
+		}
+		if err != nil && len(containers) == 1 {
+			code, err = 0, a.partial(taken, o.json, err)
+			return err
+		}
+		if err != nil {
+			if ctx.Err() != nil {
+				return err
+			}
+			a.explain(err)
+			code = exitFailure
+			continue
+		}
+		code = worst(code, a.report(result))
+	}
+	if o.json {
+		if err := a.document(map[string]any{"snapshots": toJSONs(taken)}); err != nil {
+			return err
+		}
+	}
+	if code != exitOK {
+		return &outcomeError{code}
+	}
+	return nil
+}
+
+// partial prints what was committed in spite of err.
+func (a *app) partial(taken []repo.Entry, json bool, err error) error {
+	if json && len(taken) > 0 {
+		return errors.Join(err, a.document(map[string]any{"snapshots": toJSONs(taken)}))
+	}
+	return err
+}
+
+// worst orders the codes of several sources: a failure hides the rest.
+func worst(a, b int) int {
+	for _, code := range []int{exitFailure, exitVerify, exitReserved} {
+		if a == code || b == code {
+			return code
+		}
+	}
+	return exitOK
+}
+
+// sources are the containers that are meant.
+func (a *app) sources(ctx context.Context, e *docker.Engine, names []string, all bool) ([]docker.Container, error) {
+	if len(names) == 0 && !all {
+		c, err := e.FindRedis(ctx)
+		return []docker.Container{c}, err
+	}
+	if all {
+		running, err := e.AllRedis(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if len(running) == 0 {
+			return nil, docker.ErrNoRedis
+		}
+		for _, c := range running {
+			names = append(names, c.ID)
+		}
+	}
+	var found []docker.Container
+	for _, name := range names {
+		c, err := e.Find(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, c)
+	}
+	return found, nil
+}
+
+// sourceName is the name under which a container's snapshots are kept.
+func (a *app) sourceName(c docker.Container) string {
+	if a.source != "" {
+		return a.source
+	}
+	if name := c.Labels[labelName]; name != "" {
+		return name
+	}
+	return c.Name
+}
+
+func (a *app) snapshotOne(ctx context.Context, r *repo.Repo, b *bench, c docker.Container, access instance.Access, o snapshotOptions) (backup.Result, error) {
+	name := a.sourceName(c)
+	if err := snapshot.ValidSourceName(name); err != nil {
+		return backup.Result{}, &usageError{err}
+	}
+	i, err := instance.Open(ctx, b.engine, c, b.owner, access)
+	if err != nil {
+		return backup.Result{}, err
+	}
+	defer i.Close()
+	a.talk.detail("container %s reached by %s", c.Name, i.Way())
+	options := backup.Options{
+		Compression: snapshot.Compression(o.compression), Force: o.force, AcceptDrop: o.acceptDrop, Tags: o.tags,
+		Run: b.owner.Run, LockWait: a.lockWait, Now: a.now, Warn: a.talk.warn, Progress: a.talk.progress,
+	}
+	if !o.noVerify {
+		options.Verify = a.verifier(b, r, "")
+	}
+	return backup.Take(ctx, i, r, name, options)
+}
+
+// report says what became of one snapshot and returns its exit code.
+func (a *app) report(result backup.Result) int {
+	e := result.Entry
+	code := exitOK
+	a.talk.info("snapshot %s of %s: %s keys, %s stored as %s", e.Manifest.ID, e.Manifest.Source.Name,
+		keysText(e.Keys()), size(e.Bytes()), size(e.StoredBytes()))
+	if e.State() == snapshot.Suspect {
+		a.talk.warn(fmt.Sprintf("%s is suspect: %s", e.Manifest.ID, e.Manifest.Reason))
+		a.talk.hint(fmt.Sprintf("if the drop was meant: redisbak accept %s", e.Manifest.ID))
+		code = exitReserved
+	}
+	if result.VerifyErr != nil {
+		a.talk.warn(fmt.Sprintf("%s could not be verified: %v", e.Manifest.ID, result.VerifyErr))
+		return exitReserved
+	}
+	if result.Proof != nil {
+		code = worst(code, a.reportProof(*result.Proof, exitReserved))
+	}
+	return code
+}
+
+// reportProof says what a boot showed; inconclusive is the code where it
+// showed nothing.
+func (a *app) reportProof(p snapshot.Proof, inconclusive int) int {
+	switch p.Result {
+	case snapshot.Passed:
+		a.talk.info("verified %s: booted %s in %.1f s, %s counted, written to and saved", p.ID, p.Server,
+			(p.Fill + p.Load).Seconds(), plural(total(p.Keyspace), "key"))
+		return exitOK
+	case snapshot.Failed:
+		a.talk.fail(fmt.Sprintf("snapshot %s: verification failed: %s", p.ID, p.Reason))
+		a.talk.hint("it is kept and never chosen by itself; look at the server's disk and log, and take another")
+		return exitVerify
+	default:
+		a.talk.warn(fmt.Sprintf("%s could not be verified: %s", p.ID, p.Reason))
+		a.talk.hint(fmt.Sprintf("try again: redisbak verify %s", p.ID))
+		return inconclusive
+	}
+}
+
+func total(keyspace []snapshot.Keys) int64 {
+	n := int64(0)
+	for _, k := range keyspace {
+		n += k.Keys
+	}
+	return n
+}
