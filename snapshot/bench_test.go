@@ -152,6 +152,27 @@ func BenchmarkWriter(b *testing.B) {
 	}
 }
 
+func BenchmarkReader(b *testing.B) {
+	raw := likeRDB(64 << 20)
+	for _, c := range compressions() {
+		stored, f := pack(b, raw, c)
+		b.Run(string(c), func(b *testing.B) {
+			b.SetBytes(f.Size)
+			for b.Loop() {
+				r, err := NewReader(bytes.NewReader(stored), f)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if _, err := io.Copy(io.Discard, r); err != nil {
+					b.Fatal(err)
+				}
+				r.Close()
+			}
+		})
+	}
+}
+
+// BenchmarkCopy is what the others spend on making and moving the data.
 func BenchmarkCopy(b *testing.B) {
 	benchmark(b, func(w io.Writer) io.WriteCloser { return nopCloser{w} })
 }

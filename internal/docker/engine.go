@@ -23,7 +23,7 @@ const (
 	changeLimit = 5 * time.Minute
 	pingLimit   = 15 * time.Second
 	// undoLimit bounds what cleans up after the context has ended.
-	undoLimit = 30 * time.Second
+	undoLimit = 2 * time.Minute
 )
 
 // Engine is a connection to one Docker engine. It is safe for concurrent use.

@@ -40,6 +40,14 @@ func (e *Engine) CreateRecovery(ctx context.Context, o Owner, s RecoverySpec) (i
 	if err != nil {
 		return "", err
 	}
+	if err := checkRequest(recoveryBoot, r); err != nil {
+		return "", err
+	}
+	for _, name := range s.Networks {
+		if err := e.checkNetwork(ctx, name); err != nil {
+			return "", err
+		}
+	}
 	data := Mount{Type: MountVolume, Name: s.Volume, Destination: s.Destination}
 	id, err = e.mounted(ctx, recoveryBoot, r, data, o)
 	if err != nil {
@@ -107,6 +115,16 @@ func publish(specs []string) (nat.PortMap, nat.PortSet, error) {
 		}
 	}
 	return bindings, exposed, nil
+}
+
+// checkNetwork looks a network up: the engine takes any name for a container
+// that does not run, and fails when it is started.
+func (e *Engine) checkNetwork(ctx context.Context, name string) error {
+	op := operation{method: http.MethodGet, path: "/networks/" + name, what: "inspect network " + name, kind: "network", name: name}
+	_, err := call(ctx, e, op, func(ctx context.Context) (network.Inspect, error) {
+		return e.api.NetworkInspect(ctx, name, network.InspectOptions{})
+	})
+	return err
 }
 
 // join attaches a container of ours to one more network, without aliases.

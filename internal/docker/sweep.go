@@ -29,7 +29,7 @@ func (e *Engine) Sweep(ctx context.Context, repo string, dead func(run string) b
 	errs = append(errs, err)
 	for _, v := range volumes {
 		if o, ok := leftover(v.Labels, repo, dead); ok && o.Role == RoleVerify {
-			errs = append(errs, e.RemoveVolume(ctx, v.Name, o))
+			errs = append(errs, e.removeVolume(ctx, v.Name, o))
 		}
 	}
 	return errors.Join(errs...)

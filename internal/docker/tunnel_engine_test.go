@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -28,10 +29,41 @@ func traces(t *testing.T, r *enginetest.Redis) (clients, processes int) {
 	return clients, processes
 }
 
-// FACTS: 20 runs, 5 of them killed; nothing is left in the source.
+// 20 runs, 5 of them killed; nothing is left in the source.
 func TestTunnelLeavesNothingBehind(t *testing.T) {
+	t.Run("bash", func(t *testing.T) { comeAndGo(t, startRedis(t)) })
+	t.Run("nc", func(t *testing.T) {
+		r := startRedis(t)
+		onlyNC(t, r)
+		comeAndGo(t, r)
+		conn, err := connect(t).DialExec(t.Context(), r.ID, 6999, "")
+		if err == nil {
+			defer conn.Close()
+			_, err = conn.Read(make([]byte, 1))
+		}
+		if !errors.Is(err, ErrRefused) {
+			t.Errorf("port without a listener: %v", err)
+		}
+	})
+}
+
+// onlyNC puts an nc in the place of a container's bash.
+func onlyNC(t *testing.T, r *enginetest.Redis) {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "nc")
+	build := exec.Command("go", "build", "-o", program, "./testdata/nc")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	docker(t, "cp", program, r.Name+":/usr/local/bin/nc")
+	r.Cmd("PING") // the test's own connection needs bash
+	r.Exec("sh", "-c", "rm /bin/bash")
+}
+
+func comeAndGo(t *testing.T, r *enginetest.Redis) {
+	t.Helper()
 	e := connect(t)
-	r := startRedis(t)
 	clients, processes := traces(t, r)
 	same := func() bool { c, p := traces(t, r); return c == clients && p == processes }
 	for i := range 20 {

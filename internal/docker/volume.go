@@ -58,6 +58,9 @@ func (e *Engine) CreateVolume(ctx context.Context, name string, o Owner) (Volume
 		return e.api.VolumeCreate(ctx, volume.CreateOptions{Name: name, Driver: "local", Labels: o.labels()})
 	})
 	if err != nil {
+		// The answer may be lost and the volume made all the same: there was
+		// none, so one with our labels is this one.
+		_ = e.RemoveVolume(ctx, name, o)
 		return Volume{}, err
 	}
 	// The engine answers a second creation with the volume of the first.
@@ -73,8 +76,15 @@ func (e *Engine) NewVolume(ctx context.Context, o Owner) (Volume, error) {
 }
 
 // RemoveVolume deletes a volume that carries exactly the owner's labels, and
-// refuses any other. One that is gone is fine; one in use is an error.
+// refuses any other. One that is gone is fine; one in use is an error. It works
+// after ctx has ended, within a limit of its own.
 func (e *Engine) RemoveVolume(ctx context.Context, name string, o Owner) error {
+	ctx, cancel := undo(ctx)
+	defer cancel()
+	return e.removeVolume(ctx, name, o)
+}
+
+func (e *Engine) removeVolume(ctx context.Context, name string, o Owner) error {
 	v, err := e.Volume(ctx, name)
 	if missing := (*NotFoundError)(nil); errors.As(err, &missing) {
 		return nil

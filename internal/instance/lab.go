@@ -34,6 +34,11 @@ type Lab struct {
 const (
 	bootTimeout = 2 * time.Minute
 	bootPoll    = 50 * time.Millisecond
+	// lookTimeout bounds one look at a server that may still be loading.
+	lookTimeout = 15 * time.Second
+	// answerTimeout bounds what a server does to all of its data before it
+	// answers: the digest reads every value.
+	answerTimeout = 30 * time.Minute
 
 	// A booted server needs what the source's data needed, and room to fork
 	// for the save that the verification asks for.
@@ -146,7 +151,7 @@ func (s *subject) boot(ctx context.Context, image docker.Image, memory int64, pr
 	if err := s.verifier.Start(ctx); err != nil {
 		return err
 	}
-	if err := s.serve(ctx, image, progress); err != nil {
+	if err := s.serve(ctx, image); err != nil {
 		return err
 	}
 	s.facts.Load = time.Since(began)
@@ -182,14 +187,14 @@ func bootCommand(m *snapshot.Manifest, image docker.Image) []string {
 }
 
 // serve waits until the server has loaded the data, as long as it progresses.
-func (s *subject) serve(ctx context.Context, image docker.Image, progress restore.Progress) error {
+func (s *subject) serve(ctx context.Context, image docker.Image) error {
 	limit := s.lab.BootTimeout
 	if limit == 0 {
 		limit = bootTimeout
 	}
 	deadline := time.Now().Add(limit)
 	for {
-		ready, err := s.look(ctx, progress)
+		ready, err := s.look(ctx)
 		if ready || ctx.Err() != nil {
 			return err
 		}
@@ -208,9 +213,11 @@ func (s *subject) serve(ctx context.Context, image docker.Image, progress restor
 }
 
 // look asks the server once; the error says why it is not ready.
-func (s *subject) look(ctx context.Context, progress restore.Progress) (bool, error) {
+func (s *subject) look(ctx context.Context) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
 	if s.trial == nil {
-		trial, err := server.ConnectTrial(ctx, server.Options{Dial: func(ctx context.Context) (net.Conn, error) {
+		trial, err := server.ConnectTrial(ctx, server.Options{Timeout: answerTimeout, Dial: func(ctx context.Context) (net.Conn, error) {
 			return s.verifier.Dial(ctx, defaultPort)
 		}})
 		if err != nil {

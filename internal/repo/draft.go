@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 
 	"github.com/redisbak/redisbak/snapshot"
 )
@@ -114,6 +115,31 @@ func (df *DraftFile) Close() error {
 // is valid after Close.
 func (df *DraftFile) Sum() (size int64, sha string, stored int64, storedSHA string) {
 	return df.w.Sum()
+}
+
+// Discard takes a file back out of the draft, as if it had not been created:
+// what was captured turned out to be of the wrong instant, and is captured anew.
+func (d *Draft) Discard(df *DraftFile) error {
+	if d.done {
+		return fmt.Errorf("snapshot %s: it has ended", d.id)
+	}
+	df.abandon()
+	d.files = slices.DeleteFunc(d.files, func(other *DraftFile) bool { return other == df })
+	if err := d.repo.disk.RemoveAll(filepath.Join(d.dir, df.name)); err != nil {
+		return fmt.Errorf("discard %s: %w", df.name, err)
+	}
+	return nil
+}
+
+// abandon closes a file whose content nobody wants any more.
+func (df *DraftFile) abandon() {
+	if df.closed {
+		return
+	}
+	df.closed = true
+	df.err = errors.New("it was given up")
+	_ = df.w.Close() // stops the compressor
+	_ = df.f.Close()
 }
 
 // Commit makes the draft the snapshot that m describes: each payload file is
@@ -258,11 +284,7 @@ func (d *Draft) Abort() error {
 		return nil
 	}
 	for _, df := range d.files {
-		if !df.closed {
-			df.closed = true
-			_ = df.w.Close() // stops the compressor; nobody wants its result
-			_ = df.f.Close()
-		}
+		df.abandon()
 	}
 	if err := d.repo.disk.RemoveAll(d.dir); err != nil {
 		return fmt.Errorf("remove draft of snapshot %s: %w", d.id, err)

@@ -226,6 +226,84 @@ func TestDraftTakesOnlyNamesOfTheFormat(t *testing.T) {
 	}
 }
 
+// A capture that has to be made again leaves nothing of the first one.
+func TestDraftFileThatIsDiscarded(t *testing.T) {
+	r := newRepo(t)
+	lock, err := r.LockWriter(t.Context(), "sessions", 0, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Release()
+	id := newID(t, day(8), 8)
+	d, err := r.Begin(t.Context(), "sessions", id, lock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, finished := range []bool{false, true} {
+		df, err := d.Create("dump.rdb.gz", snapshot.Gzip)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := df.Write(payload(100_000, 1)); err != nil {
+			t.Fatal(err)
+		}
+		if finished {
+			err = df.Close()
+		}
+		if err := errors.Join(err, d.Discard(df)); err != nil {
+			t.Errorf("discard, finished %v: %v", finished, err)
+		}
+	}
+	f, err := fill(d, snapshot.Zstd, payload(1000, 2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Commit(t.Context(), describe(id, "sessions", f)); err != nil {
+		t.Fatal(err)
+	}
+	mustBeWhole(t, r, id)
+	if err := d.Discard(d.files[0]); err == nil {
+		t.Error("a file was taken out of a committed snapshot")
+	}
+	mustBeWhole(t, r, id)
+}
+
+// An interruption counts up to the rename.
+func TestCommitThatIsInterruptedLate(t *testing.T) {
+	r := newRepo(t)
+	lock, err := r.LockWriter(t.Context(), "sessions", 0, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Release()
+	id := newID(t, day(8), 8)
+	disk := &faultyDisk{disk: osDisk{}}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	disk.fail = func(step int) error {
+		if disk.steps[step-1] == "read SHA256SUMS" {
+			cancel()
+		}
+		return nil
+	}
+	r.disk = disk
+	d, err := r.Begin(ctx, "sessions", id, lock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := fill(d, snapshot.Gzip, payload(1000, 2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Commit(ctx, describe(id, "sessions", f)); !errors.Is(err, context.Canceled) {
+		t.Errorf("commit: %v", err)
+	}
+	if err := d.Abort(); err != nil {
+		t.Error(err)
+	}
+	mustBeWhole(t, r)
+}
+
 // A rename must never take the place of what is there, also where the file
 // system cannot promise it.
 func TestRenameNeverReplaces(t *testing.T) {

@@ -381,13 +381,27 @@ func TestFault34EachStepOfMarksAndProof(t *testing.T) {
 		if err != nil || !got.Marks.Pinned || len(got.Problems) > 0 {
 			t.Errorf("step %d: marks %+v, %v", k, got.Marks, err)
 		}
-		if err := r.SweepDrafts(t.Context(), "sessions"); err != nil {
-			t.Fatal(err)
-		}
 		if left, err := r.drafts("sessions"); err != nil || len(left) > 0 {
 			t.Errorf("step %d left %v", k, left)
 		}
 		mustBeWhole(t, r, e.Manifest.ID)
+	}
+}
+
+func TestRewriteOrderOfSteps(t *testing.T) {
+	r := newRepo(t)
+	e := commit(t, r, "sessions", day(8), 1, nil)
+	d := &faultyDisk{disk: osDisk{}}
+	r.disk = d
+	if err := r.WriteProof(t.Context(), e, proof(e, snapshot.Passed)); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"remove .draft-marks", "create .draft-marks", "write .draft-marks", "write .draft-marks", "sync .draft-marks",
+		"close .draft-marks", "replace proof.json", "syncdir " + string(e.Manifest.ID),
+	}
+	if !equal(d.steps, want) {
+		t.Errorf("the steps are %q, want %q", d.steps, want)
 	}
 }
 

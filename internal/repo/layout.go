@@ -3,7 +3,6 @@ package repo
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -62,11 +61,21 @@ func (r *Repo) sources() ([]string, error) {
 	}
 	var names []string
 	for _, e := range entries {
-		if e.IsDir() && snapshot.ValidSourceName(e.Name()) == nil {
+		if snapshot.ValidSourceName(e.Name()) == nil && r.isDir(e) {
 			names = append(names, e.Name())
 		}
 	}
 	return names, nil
+}
+
+// isDir says whether an entry of the repository is a directory, or a link to
+// one: a source may have been moved to another disk.
+func (r *Repo) isDir(e fs.DirEntry) bool {
+	if e.Type()&fs.ModeSymlink == 0 {
+		return e.IsDir()
+	}
+	info, err := os.Stat(filepath.Join(r.dir, e.Name()))
+	return err == nil && info.IsDir()
 }
 
 // snapshotNames returns the names in a source's directory that are snapshot
@@ -89,29 +98,55 @@ func (r *Repo) snapshotNames(source string) ([]fs.DirEntry, error) {
 }
 
 // readSmall reads a whole file that must be a regular one and no larger than
-// limit. It follows no symbolic link and cannot be held up by a FIFO.
+// limit. It follows no symbolic link and cannot be held up by a FIFO. A listing
+// calls it thousands of times, so it makes no more system calls than it must.
 func readSmall(path string, limit int64) ([]byte, error) {
-	f, err := openRegular(path)
+	fail := func(err error) error { return &fs.PathError{Op: "read", Path: path, Err: err} }
+	fd, err := again(func() (int, error) {
+		return unix.Open(path, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	})
+	if errors.Is(err, unix.ELOOP) {
+		return nil, &irregularError{path: path}
+	}
 	if err != nil {
-		return nil, err
+		return nil, fail(err)
 	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if _, err := again(func() (int, error) { return 0, unix.Fstat(fd, &st) }); err != nil {
+		return nil, fail(err)
 	}
-	if info.Size() > limit {
-		return nil, &fs.PathError{Op: "read", Path: path, Err: fmt.Errorf("%d bytes, more than the %d it may have", info.Size(), limit)}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return nil, &irregularError{path: path}
 	}
-	buf := make([]byte, info.Size()+1)
-	n, err := io.ReadFull(f, buf)
-	switch {
-	case err == nil:
-		return nil, &fs.PathError{Op: "read", Path: path, Err: errors.New("it grows meanwhile")}
-	case !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF):
-		return nil, err
+	if st.Size > limit {
+		return nil, fail(fmt.Errorf("%d bytes, more than the %d it may have", st.Size, limit))
 	}
-	return buf[:n], nil
+	buf := make([]byte, st.Size+1)
+	filled := 0
+	for {
+		n, err := again(func() (int, error) { return unix.Read(fd, buf[filled:]) })
+		if err != nil {
+			return nil, fail(err)
+		}
+		filled += n
+		switch {
+		case filled == len(buf):
+			return nil, fail(errors.New("it grows meanwhile"))
+		case n == 0 || filled == len(buf)-1:
+			return buf[:filled], nil
+		}
+	}
+}
+
+// again repeats a system call that was interrupted.
+func again(call func() (int, error)) (int, error) {
+	for {
+		n, err := call()
+		if !errors.Is(err, unix.EINTR) {
+			return n, err
+		}
+	}
 }
 
 // openRegular opens a regular file for reading. The last element of path must

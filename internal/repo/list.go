@@ -175,12 +175,15 @@ type loaded struct {
 	problems []Problem
 }
 
+// maxReaders bounds the files that a listing has open at once.
+const maxReaders = 8
+
 // loadAll reads many snapshots at once, in the order of places.
 func (r *Repo) loadAll(places []place) []loaded {
 	found := make([]loaded, len(places))
 	next := make(chan int)
 	var workers sync.WaitGroup
-	for range min(len(places), 2*runtime.GOMAXPROCS(0)) {
+	for range min(len(places), 2*runtime.GOMAXPROCS(0), maxReaders) {
 		workers.Go(func() {
 			for i := range next {
 				found[i] = r.load(places[i])

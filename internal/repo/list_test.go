@@ -69,6 +69,23 @@ func TestListPassesOverWhatIsNoSnapshot(t *testing.T) {
 	}
 }
 
+func TestSourceMayBeALink(t *testing.T) {
+	r := newRepo(t)
+	e := commit(t, r, "sessions", day(8), 1, nil)
+	elsewhere := filepath.Join(t.TempDir(), "elsewhere")
+	if err := os.Rename(r.sourceDir("sessions"), elsewhere); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(elsewhere, r.sourceDir("sessions")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("nowhere", r.sourceDir("carts")); err != nil {
+		t.Fatal(err)
+	}
+	next := commit(t, r, "sessions", day(9), 2, nil)
+	mustBeWhole(t, r, next.Manifest.ID, e.Manifest.ID)
+}
+
 // One damaged snapshot is named; its neighbours are listed, checked and found.
 func TestFault37HostileManifest(t *testing.T) {
 	good := func(dir string) string { return string(read(t, filepath.Join(dir, snapshot.ManifestName))) }
@@ -261,6 +278,18 @@ func TestProofOfAnotherManifestIsNone(t *testing.T) {
 	got, err := r.Get(string(e.Manifest.ID))
 	if err != nil || got.Verified() != Never || len(got.Problems) != 1 {
 		t.Errorf("a proof of another snapshot counts: %+v %v", got, err)
+	}
+	// It names this snapshot, but not as it is now.
+	old := *proof(e, snapshot.Passed)
+	old.ManifestID = other.ManifestSHA256
+	text, err := snapshot.EncodeProof(&old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(e.Dir, snapshot.ProofName), text)
+	got, err = r.Get(string(e.Manifest.ID))
+	if err != nil || got.Verified() != Never || len(got.Problems) != 1 {
+		t.Errorf("a proof of another manifest counts: %+v %v", got, err)
 	}
 }
 

@@ -253,21 +253,17 @@ func lockOpen(f *os.File, path string, how int) (bool, error) {
 	if err := flock(f, how); err != nil {
 		return false, err
 	}
-	ours, err := f.Stat()
+	info, err := f.Stat()
 	if err != nil {
 		return false, err
 	}
-	if !ours.Mode().IsRegular() {
+	if !info.Mode().IsRegular() {
 		return false, &irregularError{path: path}
 	}
-	if ours.Mode().Perm() != fileMode {
-		_ = f.Chmod(fileMode) // another user's file, which could be opened all the same
+	if info.Mode().Perm() != fileMode {
+		_ = f.Chmod(fileMode) // fails for another user's file, which could be opened all the same
 	}
-	named, err := os.Lstat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	return err == nil && os.SameFile(ours, named), err
+	return sameFile(f, path)
 }
 
 func flock(f *os.File, how int) error {
@@ -288,23 +284,23 @@ func flock(f *os.File, how int) error {
 // lockDir locks a directory against another redisbak that makes a repository
 // of it, and returns what releases it.
 func lockDir(dir string) (func(), error) {
+	// Another one that came first may have renamed it, and so be done.
+	gone := fmt.Errorf("repository %s: %w", dir, ErrExists)
 	f, err := os.Open(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, gone
+	}
 	if err != nil {
 		return nil, err
 	}
-	if err := flock(f, unix.LOCK_EX); err != nil {
-		f.Close()
-		if errors.Is(err, errBusy) {
-			return nil, &LockedError{Lock: "create", Holder: "another redisbak, which creates it"}
-		}
-		return nil, err
+	err = flock(f, unix.LOCK_EX)
+	if errors.Is(err, errBusy) {
+		err = &LockedError{Lock: "create", Holder: "another redisbak, which creates it"}
 	}
-	ours, err := f.Stat()
 	if err == nil {
-		var named fs.FileInfo
-		named, err = os.Lstat(dir)
-		if err == nil && !os.SameFile(ours, named) || errors.Is(err, fs.ErrNotExist) {
-			err = fmt.Errorf("repository %s: %w", dir, ErrExists) // made by another meanwhile
+		var same bool
+		if same, err = sameFile(f, dir); err == nil && !same {
+			err = gone
 		}
 	}
 	if err != nil {
@@ -312,6 +308,19 @@ func lockDir(dir string) (func(), error) {
 		return nil, err
 	}
 	return func() { f.Close() }, nil
+}
+
+// sameFile says whether f is still the file that path names.
+func sameFile(f *os.File, path string) (bool, error) {
+	ours, err := f.Stat()
+	if err != nil {
+		return false, err
+	}
+	named, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil && os.SameFile(ours, named), err
 }
 
 // locked says whether somebody holds the lock file at path, without making one.

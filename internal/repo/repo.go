@@ -173,7 +173,7 @@ func build(path string, opts []Option) error {
 		return err
 	}
 	if err := d.Rename(draft, path); err != nil {
-		return errors.Join(existsError(path, err), os.RemoveAll(draft))
+		return errors.Join(existsError(path, err), d.RemoveAll(draft))
 	}
 	return d.SyncDir(parent)
 }

@@ -300,6 +300,32 @@ func TestConnectionCutAgainAndAgain(t *testing.T) {
 	}
 }
 
+// The library closes a connection on which a server said READONLY. The next
+// question must go out all the same, and go out once.
+func TestConnectionGivenUpByTheLibrary(t *testing.T) {
+	f := newFake(t)
+	s := f.connect()
+	f.set(func() {
+		f.onOther = func(args []string) string {
+			if args[0] == "SET" {
+				return "-READONLY You can't write against a read only replica.\r\n"
+			}
+			return ""
+		}
+	})
+	trial := &Trial{s}
+	var refused *ReplyError
+	if err := trial.WriteProbe(t.Context()); !errors.As(err, &refused) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := s.once(t.Context(), command("INFO")); err != nil {
+		t.Error(err)
+	}
+	if f.calls("INFO") != 1 || f.calls("PING") != 2 {
+		t.Errorf("commands: %v", f.log)
+	}
+}
+
 // The library has a logger that prints to stderr.
 func TestNothingIsPrinted(t *testing.T) {
 	r, w, err := os.Pipe()

@@ -18,10 +18,14 @@ import (
 // full tells whether sweeps run at their full size.
 func full() bool { return os.Getenv("REDISBAK_TEST_FULL") == "1" }
 
-// perImage runs a test on every generation of servers.
+// perImage runs a test on every generation of servers, two at a time: most of
+// the time goes by in waiting for the servers' next second.
 func perImage(t *testing.T, test func(t *testing.T, image string)) {
 	for _, image := range enginetest.Images(t) {
-		t.Run(enginetest.Short(image), func(t *testing.T) { test(t, image) })
+		t.Run(enginetest.Short(image), func(t *testing.T) {
+			t.Parallel()
+			test(t, image)
+		})
 	}
 }
 

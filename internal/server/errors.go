@@ -28,6 +28,7 @@ var (
 	// (FLUSHALL, a cancelled save): Redis counts it neither as done nor failed.
 	ErrAborted = errors.New("snapshot aborted")
 
+	// errLost means that nothing was sent, as the connection was given up.
 	errLost = errors.New("connection lost")
 )
 
@@ -135,7 +136,7 @@ func (e *lostError) Unwrap() error { return e.err }
 
 func isLost(err error) bool {
 	var l *lostError
-	return errors.As(err, &l) || errors.Is(err, errLost)
+	return errors.As(err, &l)
 }
 
 // noAnswerError is a server that keeps the connection and says nothing.

@@ -197,6 +197,7 @@ func TestSaveDuringOthersWork(t *testing.T) {
 				r := slow(t, image, "--save", "")
 				s := connectTo(t, r)
 				r.Cmd(command)
+				r.Cmd("CONFIG", "SET", "rdb-key-save-delay", "0") // for ours
 				r.Cmd("SET", "marker", "after-theirs-began")
 				var told []string
 				saved, err := s.Save(t.Context(), SaveOptions{Waiting: func(what string) { told = append(told, what) }})
@@ -303,10 +304,10 @@ func TestBlockedServer(t *testing.T) {
 func TestLoadingServer(t *testing.T) {
 	perImage(t, func(t *testing.T, image string) {
 		r := enginetest.Start(t, enginetest.Options{Image: image})
-		r.Fill(300, 10_000)
+		r.Fill(800, 10_000) // it looks up from loading every 2 MiB
 		r.Cmd("SAVE")
 		slower := enginetest.Start(t, enginetest.Options{Image: image, Volume: r.Volume, Unready: true,
-			Args: []string{"--key-load-delay", "20000", "--loading-process-events-interval-bytes", "1024"}})
+			Args: []string{"--key-load-delay", "5000"}})
 		var err error
 		enginetest.Eventually(t, time.Minute, "an answer", func() bool {
 			_, err = Connect(t.Context(), optionsFor(t, slower))

@@ -290,7 +290,13 @@ func (s *Server) StillSaved(ctx context.Context, saved Save) (bool, error) {
 	return i.LastSaveTime == saved.SavedAt, nil
 }
 
-// clock reads an answer to TIME.
+// clockLag is how far the seconds that a server writes down (its save time, the
+// dump's ctime) may be behind its answer to TIME: they come from a clock that
+// the kernel moves on only at its ticks.
+const clockLag = 50 * time.Millisecond
+
+// clock reads an answer to TIME: the earliest time that the server can have
+// written down in that moment.
 func (r reply) clock() (time.Time, error) {
 	if r.err != nil {
 		return time.Time{}, r.err
@@ -304,5 +310,5 @@ func (r reply) clock() (time.Time, error) {
 	if err1 != nil || err2 != nil {
 		return time.Time{}, ErrNotRedis
 	}
-	return time.Unix(sec, usec*1000), nil
+	return time.Unix(sec, usec*1000).Add(-clockLag), nil
 }

@@ -186,6 +186,33 @@ func TestSaveWaitsForTheNextSecond(t *testing.T) {
 	}
 }
 
+// The save time is taken from a clock that may be a few milliseconds behind
+// TIME: a second that has just begun is not safe yet.
+func TestSaveWaitsForTheSecondToBeSafe(t *testing.T) {
+	f := newFake(t)
+	f.lastSave, f.sec, f.usec = 1000, 1001, 1000
+	asked := int64(0)
+	f.onDone = func(args []string) bool {
+		switch args[0] {
+		case "TIME":
+			f.usec += 15_000
+		case "BGSAVE":
+			asked = f.usec - 15_000
+		}
+		return false
+	}
+	f.onInfo = func(int) {
+		if asked > 0 {
+			f.saving, f.lastSave = false, 1001
+		}
+	}
+	f.onSave = func() string { return "+Background saving started\r\n" }
+	saved, err := f.connect().Save(t.Context(), SaveOptions{})
+	if err == nil || asked < clockLag.Microseconds() {
+		t.Errorf("asked at %d µs of the second: %+v, %v", asked, saved, err)
+	}
+}
+
 func TestSaveByAClockThatIsBehind(t *testing.T) {
 	f := newFake(t)
 	f.lastSave = f.sec + 3600

@@ -14,6 +14,7 @@ package server
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"time"
 )
@@ -73,15 +74,25 @@ func (s *Server) Close() error {
 // is never sent again.
 func (s *Server) once(ctx context.Context, requests ...request) ([]reply, error) {
 	if err := ctx.Err(); err != nil {
+		return nil, ctxError(ctx, requests[0].name)
+	}
+	if s.link != nil {
+		replies, err := s.ask(ctx, requests...)
+		if !errors.Is(err, errLost) {
+			return replies, err
+		}
+		// The library gives a connection up after some refusals (READONLY,
+		// MOVED), and says so at the next question, before it is sent.
+	}
+	l, err := open(ctx, s.options)
+	if err != nil {
 		return nil, err
 	}
-	if s.link == nil {
-		l, err := open(ctx, s.options)
-		if err != nil {
-			return nil, err
-		}
-		s.link = l
-	}
+	s.link = l
+	return s.ask(ctx, requests...)
+}
+
+func (s *Server) ask(ctx context.Context, requests ...request) ([]reply, error) {
 	replies, err := s.link.do(ctx, requests...)
 	if err != nil {
 		_ = s.Close() // it is of no use any more, and err says why

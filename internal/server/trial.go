@@ -29,7 +29,7 @@ func ConnectTrial(ctx context.Context, o Options) (*Trial, error) {
 
 // Digest is DEBUG DIGEST: forty hex digits over all keys and values.
 func (t *Trial) Digest(ctx context.Context) (string, error) {
-	digest, err := t.ask(ctx, command("DEBUG DIGEST"))
+	digest, err := t.question(ctx, command("DEBUG DIGEST"))
 	if err != nil {
 		return "", err
 	}
@@ -61,7 +61,7 @@ func (t *Trial) WriteProbe(ctx context.Context) error {
 	if err := t.order(ctx, command("SET", key, value, "NX")); err != nil {
 		return err
 	}
-	got, err := t.ask(ctx, command("GET", key))
+	got, err := t.question(ctx, command("GET", key))
 	if err != nil {
 		return err
 	}
@@ -136,8 +136,8 @@ func (t *Trial) until(ctx context.Context, what string, done func(Info) (bool, e
 	}
 }
 
-// ask sends one command whose answer is a text.
-func (t *Trial) ask(ctx context.Context, r request) (string, error) {
+// question sends one command whose answer is a text.
+func (t *Trial) question(ctx context.Context, r request) (string, error) {
 	replies, err := t.once(ctx, r)
 	if err != nil {
 		return "", err
@@ -154,7 +154,7 @@ func (t *Trial) ask(ctx context.Context, r request) (string, error) {
 
 // order sends one command whose answer must be OK.
 func (t *Trial) order(ctx context.Context, r request) error {
-	answer, err := t.ask(ctx, r)
+	answer, err := t.question(ctx, r)
 	if err != nil {
 		return err
 	}
