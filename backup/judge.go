@@ -54,10 +54,10 @@ func Judge(m Measure, history []repo.Entry) Verdict {
 	}
 	var reasons []string
 	if mid := median(keys); m.Keys != nil && float64(*m.Keys) < judgeBelow*mid {
-		reasons = append(reasons, fmt.Sprintf("%d keys, the median of the last %d good snapshots is %.0f", *m.Keys, len(keys), mid))
+		reasons = append(reasons, fmt.Sprintf("%d %s, and %s", *m.Keys, noun(*m.Keys, "key"), usual(len(keys), mid)))
 	}
 	if mid := median(bytes); float64(m.Bytes) < judgeBelow*mid {
-		reasons = append(reasons, fmt.Sprintf("%d bytes, the median of the last %d good snapshots is %.0f", m.Bytes, len(bytes), mid))
+		reasons = append(reasons, fmt.Sprintf("%d %s, and %s", m.Bytes, noun(m.Bytes, "byte"), usual(len(bytes), mid)))
 	}
 	if len(reasons) > 0 {
 		return Verdict{State: snapshot.Suspect, Reason: joinReasons(reasons)}
@@ -67,6 +67,20 @@ func Judge(m Measure, history []repo.Entry) Verdict {
 		v.Warnings = append(v.Warnings, "the server holds no keys: the snapshot is empty")
 	}
 	return v
+}
+
+func usual(predecessors int, mid float64) string {
+	if predecessors == 1 {
+		return fmt.Sprintf("the last good snapshot has %.0f", mid)
+	}
+	return fmt.Sprintf("the median of the last %d good snapshots is %.0f", predecessors, mid)
+}
+
+func noun(n int64, one string) string {
+	if n == 1 {
+		return one
+	}
+	return one + "s"
 }
 
 // measure of a captured manifest.

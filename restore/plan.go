@@ -88,15 +88,17 @@ func (p *Plan) steps() []Step {
 	if p.Verify {
 		steps = append(steps, Step{ActionVerify, fmt.Sprintf("boot %s on a throw-away copy, image %s", id, p.Image.Ref)})
 	}
+	into := "volume " + p.Volume
 	if p.Create {
-		steps = append(steps, Step{ActionCreate, fmt.Sprintf("volume %s", p.Volume)})
+		steps = append(steps, Step{ActionCreate, into})
+		into = "it"
 	}
 	for _, f := range Laid(p.Entry.Manifest, p.Names) {
-		steps = append(steps, Step{ActionStage, fmt.Sprintf("%s (%d bytes, %d:%d, %04o) into volume %s", f.Path, f.Size, f.UID, f.GID, f.Mode, p.Volume)})
+		steps = append(steps, Step{ActionStage, fmt.Sprintf("%s (%d bytes, %d:%d, %04o) into %s", f.Path, f.Size, f.UID, f.GID, f.Mode, into)})
 	}
-	steps = append(steps, Step{ActionReread, fmt.Sprintf("every byte of volume %s and compare", p.Volume)})
+	steps = append(steps, Step{ActionReread, "every byte of it and compare"})
 	if p.Start != nil {
-		steps = append(steps, Step{ActionStart, fmt.Sprintf("container %s on volume %s, with the original's image and command line", p.Start.Name, p.Volume)})
+		steps = append(steps, Step{ActionStart, fmt.Sprintf("container %s on it, with the original's image and command line", p.Start.Name)})
 	}
 	return steps
 }

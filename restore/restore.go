@@ -78,17 +78,35 @@ type Started struct {
 type VolumeError struct {
 	Volume string
 	Reason string
+	Needed bool // it is in use, or the source's own
 }
 
 func (e *VolumeError) Error() string { return fmt.Sprintf("volume %q: %s", e.Volume, e.Reason) }
 
 // AOFError says that the target would start from its append-only file and
 // ignore a restored dump.
-type AOFError struct{ Why string }
+type AOFError struct {
+	Why     string
+	Started bool // by us, as the original's command line has it
+}
 
 func (e *AOFError) Error() string {
 	return "target starts from its append-only file and would ignore the restored dump: " + e.Why
 }
+
+// ReplicaError says that the target would start as a replica, and throw the
+// restored data away for its master's.
+type ReplicaError struct{ Why string }
+
+func (e *ReplicaError) Error() string {
+	return "target would take its master's data in the place of the restored ones: " + e.Why
+}
+
+// ApartError says that the started container must be kept off every network,
+// and so cannot publish a port.
+type ApartError struct{ Why string }
+
+func (e *ApartError) Error() string { return "no port can be published: " + e.Why }
 
 // LoadError says that the target's server cannot load the snapshot.
 type LoadError struct{ Reason string }
@@ -217,7 +235,7 @@ func apply(ctx context.Context, t Target, r *repo.Repo, p *Plan, opts Options) (
 	var started Started
 	if p.Start != nil {
 		if started, err = t.Start(ctx, p, opts.Progress); err != nil {
-			return started, fmt.Errorf("volume %q is restored and checked, its container is not up: %w", p.Volume, err)
+			return started, fmt.Errorf("volume %q is restored and checked; %w", p.Volume, err)
 		}
 	}
 	if journal != nil {
@@ -241,7 +259,7 @@ func begin(r *repo.Repo, p *Plan, opts Options) (*repo.Restore, error) {
 	}
 	journal, err := r.StartRestore(rec)
 	if errors.Is(err, repo.ErrNotWritable) {
-		opts.Warn(fmt.Sprintf("repository cannot be written, going on without a journal: %v", err))
+		opts.Warn(fmt.Sprintf("going on without a journal: %v", err))
 		return nil, nil
 	}
 	return journal, err
@@ -292,7 +310,7 @@ func checkStored(ctx context.Context, e repo.Entry, progress Progress) error {
 		err = snapshot.CheckStored(stored, f)
 		stored.Close()
 		if err != nil {
-			return err
+			return fmt.Errorf("snapshot %s: %w", e.Manifest.ID, err)
 		}
 		done += f.StoredSize
 		progress("check", done, total)

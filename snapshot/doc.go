@@ -9,7 +9,7 @@
 // is whole, and valid by every rule of the format, or refused with an error
 // that names the file, the member and the rule; that no path in a manifest
 // that it gives out leaves the directory it belongs to; and that no input, of
-// whatever size or depth, makes it panic or take more than a few MiB.
+// whatever size or depth, makes it panic or take more than 20 MiB of memory.
 //
 // It knows readers and writers, and no files, directories, locks or clocks:
 // those belong to the repository that keeps the snapshots. Nor does it know

@@ -75,10 +75,8 @@ func idFault(s string) string {
 			return form
 		}
 	}
-	// Parse alone is not enough: it takes fractions of a second and one-digit
-	// hours in other layouts, so the text has to come out the same.
 	t, err := time.Parse(idTime, s[:len(idTime)])
-	if err != nil || t.Format(idTime) != s[:len(idTime)] {
+	if err != nil {
 		return form
 	}
 	if t.Year() < idFirst {

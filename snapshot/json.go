@@ -69,10 +69,6 @@ func object(data []byte) (map[string]any, error) {
 	if _, err := d.Token(); err != io.EOF {
 		return nil, errors.New("data after the end")
 	}
-	// The token reader lets some things pass that are not JSON.
-	if !json.Valid(data) {
-		return nil, errors.New("not JSON")
-	}
 	m, ok := v.(map[string]any)
 	if !ok {
 		return nil, fmt.Errorf("%s, want an object", kindOf(v))

@@ -96,6 +96,7 @@ type Server struct {
 	RDBVersion      int      `json:"rdb_version,omitempty"`
 	UsedMemoryBytes int64    `json:"used_memory_bytes"`
 	ClusterEnabled  bool     `json:"cluster_enabled,omitempty"`
+	Replicas        int      `json:"replicas,omitempty"` // connected to it
 	Modules         []Module `json:"modules,omitempty"`
 }
 

@@ -179,6 +179,7 @@ func (s *Server) validate(f *faults) {
 		f.check(s.RDBVersion == 0, "server.rdb_version", "given without rdb_magic")
 	}
 	f.between("server.used_memory_bytes", s.UsedMemoryBytes, 0, maxSize)
+	f.between("server.replicas", int64(s.Replicas), 0, maxSize)
 	for i, m := range s.Modules {
 		f.text(fmt.Sprintf("server.modules[%d].name", i), m.Name)
 	}

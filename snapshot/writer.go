@@ -87,9 +87,6 @@ func (p *Writer) Write(b []byte) (int, error) {
 	if p.closed {
 		return 0, fmt.Errorf("write to a closed payload file")
 	}
-	if err := p.sink.fault(); err != nil {
-		return 0, err
-	}
 	p.raw.Write(b)
 	p.size += int64(len(b))
 	to := io.Writer(p.sink)

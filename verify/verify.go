@@ -68,7 +68,10 @@ type Observation struct {
 }
 
 // RefusedError says that a booted server refused intact bytes.
-type RefusedError struct{ Reason string }
+type RefusedError struct {
+	Reason string
+	Facts  Facts // where the boot got no further
+}
 
 func (e *RefusedError) Error() string { return e.Reason }
 
@@ -115,7 +118,7 @@ func Run(ctx context.Context, lab Lab, r *repo.Repo, e repo.Entry, opts Options)
 	keep, err := r.LockKeep(ctx, e.Manifest.Source.Name, opts.LockWait)
 	switch {
 	case errors.Is(err, repo.ErrNotWritable):
-		opts.Warn(fmt.Sprintf("repository cannot be written, going on without a lock: %v", err))
+		opts.Warn(fmt.Sprintf("going on without a lock: %v", err))
 	case err != nil:
 		return Proof{}, err
 	default:
@@ -163,6 +166,9 @@ func boot(ctx context.Context, lab Lab, e repo.Entry, opts Options) (Proof, erro
 
 func examine(ctx context.Context, lab Lab, e repo.Entry, opts Options, proof *Proof) (err error) {
 	subject, err := lab.Boot(ctx, e, opts.BootOptions)
+	if refused := (*RefusedError)(nil); errors.As(err, &refused) {
+		record(proof, refused.Facts)
+	}
 	if err != nil {
 		return err
 	}
@@ -175,8 +181,7 @@ func examine(ctx context.Context, lab Lab, e repo.Entry, opts Options, proof *Pr
 		}
 	}()
 	facts := subject.Facts()
-	proof.Layout, proof.ImageID, proof.Server = facts.Layout, facts.ImageID, facts.Server
-	proof.Fill, proof.Load = facts.Fill, facts.Load
+	record(proof, facts)
 	seen, err := subject.Observe(ctx)
 	if err != nil {
 		return err
@@ -190,21 +195,25 @@ func examine(ctx context.Context, lab Lab, e repo.Entry, opts Options, proof *Pr
 		return err
 	}
 	if line := truncation(log); line != "" {
-		return &RefusedError{"the server cut the data as it loaded: " + line}
+		return &RefusedError{Reason: "the server cut the data as it loaded: " + line}
 	}
 	return subject.TryWrites(ctx)
+}
+
+func record(p *Proof, f Facts) {
+	p.Layout, p.ImageID, p.Server, p.Fill, p.Load = f.Layout, f.ImageID, f.Server, f.Fill, f.Load
 }
 
 // compare holds what was booted against the manifest and the last proof. A
 // digest says something about the data only within one image.
 func compare(e repo.Entry, seen Observation, imageID string) error {
 	if want := e.Manifest.Keyspace; want != nil && !slices.Equal(want, seen.Keyspace) {
-		return &RefusedError{fmt.Sprintf("keys differ: captured %s, booted %s", Counts(want), Counts(seen.Keyspace))}
+		return &RefusedError{Reason: fmt.Sprintf("keys differ: captured %s, booted %s", Counts(want), Counts(seen.Keyspace))}
 	}
 	last := e.Proof
 	if last != nil && last.Result == snapshot.Passed && last.ImageID == imageID &&
 		last.Digest != "" && seen.Digest != "" && last.Digest != seen.Digest {
-		return &RefusedError{fmt.Sprintf("digest differs: %s at the last verification, %s now", last.Digest, seen.Digest)}
+		return &RefusedError{Reason: fmt.Sprintf("digest differs: %s at the last verification, %s now", last.Digest, seen.Digest)}
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"io"
 
 	"github.com/spf13/cobra"
@@ -20,33 +21,40 @@ it; it may be left out where there is only one.
 The checksums are known to be right only at the end: use the output only if the
 exit code is 0.`,
 		Example:           "  redisbak cat latest > dump.rdb",
-		Args:              cobra.RangeArgs(1, 2),
+		Args:              takes(1, 2),
 		ValidArgsFunction: a.completeIDs,
-		RunE: func(_ *cobra.Command, args []string) error {
-			if isTerminal(a.stdout) {
-				return usagef("standard output is a terminal, and the file is binary: redirect it, redisbak cat %s > dump.rdb", args[0])
-			}
-			r, err := a.openRepo()
-			if err != nil {
-				return err
-			}
-			e, err := a.entry(r, args[0])
-			if err != nil {
-				return err
-			}
-			f, err := pickFile(e, args[1:])
-			if err != nil {
-				return err
-			}
-			content, err := e.Open(f)
-			if err != nil {
-				return err
-			}
-			defer content.Close()
-			_, err = io.Copy(a.stdout, content)
-			return err
-		},
+		RunE:              func(cmd *cobra.Command, args []string) error { return a.runCat(cmd.Context(), args[0], args[1:]) },
 	}
+}
+
+func (a *app) runCat(ctx context.Context, id string, file []string) error {
+	if isTerminal(a.stdout) {
+		return hinted(usagef("standard output is a terminal, and the file is binary"), "redirect it: redisbak cat "+id+" > dump.rdb")
+	}
+	r, err := a.openRepo()
+	if err != nil {
+		return err
+	}
+	e, err := a.entry(r, id)
+	if err != nil {
+		return err
+	}
+	release, err := a.keep(ctx, r, e.Manifest.Source.Name)
+	if err != nil {
+		return err
+	}
+	defer release()
+	f, err := pickFile(e, file)
+	if err != nil {
+		return err
+	}
+	content, err := e.Open(f)
+	if err != nil {
+		return err
+	}
+	defer content.Close()
+	_, err = io.Copy(a.stdout, content)
+	return err
 }
 
 func pickFile(e repo.Entry, args []string) (snapshot.File, error) {
@@ -58,7 +66,7 @@ func pickFile(e repo.Entry, args []string) (snapshot.File, error) {
 		}
 	}
 	if len(args) == 0 {
-		return snapshot.File{}, usagef("%s has several files: name one of %s", e.Manifest.ID, list(paths))
+		return snapshot.File{}, hinted(usagef("snapshot %s has several files", e.Manifest.ID), "name one of them: "+list(paths))
 	}
-	return snapshot.File{}, usagef("%s has no file %q: it has %s", e.Manifest.ID, args[0], list(paths))
+	return snapshot.File{}, hinted(usagef("snapshot %s has no file %q", e.Manifest.ID, args[0]), "it has: "+list(paths))
 }

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -18,7 +16,7 @@ func (a *app) checkCommand() *cobra.Command {
 		Long: `Check every snapshot's manifest, checksums file, names and sizes; with --read-data
 also read and decompress every stored byte. Each problem names snapshot and file.
 The exit code is 13 if there is one. Nothing is changed.`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.runCheck(cmd.Context(), readData, json) },
 	}
 	cmd.Flags().BoolVar(&readData, "read-data", false, "read every stored byte")
@@ -57,7 +55,11 @@ func (a *app) runCheck(ctx context.Context, readData, json bool) error {
 	}
 	a.talk.info("%s checked, %s", plural(int64(report.Checked), "snapshot"), plural(int64(len(report.Problems)), "problem"))
 	if len(report.Problems) > 0 {
-		a.talk.hint("the other snapshots are whole: redisbak list; nothing was changed")
+		if readData {
+			a.talk.hint("the other snapshots are whole; nothing was changed")
+		} else {
+			a.talk.hint("the other snapshots are whole as far as sizes tell, --read-data reads every byte; nothing was changed")
+		}
 		return &outcomeError{exitVerify}
 	}
 	return nil
@@ -69,25 +71,19 @@ func (a *app) keepAll(ctx context.Context, r *repo.Repo) (func(), error) {
 	if err != nil {
 		return nil, err
 	}
-	var locks []*repo.Lock
+	var kept []func()
 	release := func() {
-		for _, l := range locks {
-			if err := l.Release(); err != nil {
-				a.talk.warn(err.Error())
-			}
+		for _, give := range kept {
+			give()
 		}
 	}
 	for _, s := range sources {
-		l, err := r.LockKeep(ctx, s, a.lockWait)
-		if errors.Is(err, repo.ErrNotWritable) {
-			a.talk.warn(fmt.Sprintf("going on without a lock: %v", err))
-			continue
-		}
+		give, err := a.keep(ctx, r, s)
 		if err != nil {
 			release()
 			return nil, err
 		}
-		locks = append(locks, l)
+		kept = append(kept, give)
 	}
 	return release, nil
 }

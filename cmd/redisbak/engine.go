@@ -6,6 +6,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/redisbak/redisbak/internal/docker"
 	"github.com/redisbak/redisbak/internal/instance"
@@ -33,6 +37,10 @@ func (a *app) createRepo() (*repo.Repo, error) {
 		options = append(options, repo.MakeParents)
 	}
 	r, created, err := repo.Create(a.repo, options...)
+	if as[*repo.UnusableError](err) {
+		e := get[*repo.UnusableError](err)
+		err = &repo.NoRepositoryError{Dir: e.Dir, Reason: "none can be made there: " + e.Reason}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -41,6 +49,23 @@ func (a *app) createRepo() (*repo.Repo, error) {
 	}
 	a.warnAll(r.Warnings())
 	return r, nil
+}
+
+// repoFits fails where createRepo would, and makes nothing: a repository is
+// only made once there is something to put into it.
+func (a *app) repoFits() error {
+	dir, err := filepath.Abs(a.repo)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
+		_, err := repo.Open(dir)
+		return err
+	}
+	if _, err := os.Stat(filepath.Dir(dir)); errors.Is(err, fs.ErrNotExist) && !a.repoDefault {
+		return &repo.NoRepositoryError{Dir: dir, Reason: "no such directory, nor the one above it"}
+	}
+	return nil
 }
 
 func (a *app) warnAll(warnings []string) {
@@ -63,7 +88,13 @@ func (a *app) openBench(ctx context.Context, r *repo.Repo) (*bench, error) {
 	if err != nil {
 		return nil, err
 	}
-	owner, endRun, err := a.beginRun(ctx, r)
+	return a.benchAt(ctx, engine, r, a.beginRun)
+}
+
+// benchAt is openBench on an engine that is connected already; it closes it.
+func (a *app) benchAt(ctx context.Context, engine *docker.Engine, r *repo.Repo,
+	begin func(context.Context, *repo.Repo) (docker.Owner, func(), error)) (*bench, error) {
+	owner, endRun, err := begin(ctx, r)
 	if err != nil {
 		return nil, errors.Join(err, engine.Close())
 	}
@@ -81,20 +112,26 @@ func (a *app) openBench(ctx context.Context, r *repo.Repo) (*bench, error) {
 	}}, nil
 }
 
-// beginRun marks this process as alive. Where the repository cannot be written
-// its objects belong to no repository, and nobody will ever sweep them.
-func (a *app) beginRun(ctx context.Context, r *repo.Repo) (docker.Owner, func(), error) {
+// startRun marks this process as alive.
+func (a *app) startRun(ctx context.Context, r *repo.Repo) (docker.Owner, func(), error) {
 	running, err := r.StartRun(ctx)
-	if err == nil {
-		end := func() {
-			if err := running.End(); err != nil {
-				a.talk.warn(fmt.Sprintf("this run's file stays in the repository: %v", err))
-			}
-		}
-		return docker.Owner{Role: docker.RoleHelper, Repo: r.ID(), Run: running.ID()}, end, nil
-	}
-	if !errors.Is(err, repo.ErrNotWritable) {
+	if err != nil {
 		return docker.Owner{}, nil, err
+	}
+	end := func() {
+		if err := running.End(); err != nil {
+			a.talk.warn(fmt.Sprintf("this run's file stays in the repository: %v", err))
+		}
+	}
+	return docker.Owner{Role: docker.RoleHelper, Repo: r.ID(), Run: running.ID()}, end, nil
+}
+
+// beginRun is startRun for what can do without: where the repository cannot be
+// written its objects belong to no repository, and nobody will ever sweep them.
+func (a *app) beginRun(ctx context.Context, r *repo.Repo) (docker.Owner, func(), error) {
+	owner, end, err := a.startRun(ctx, r)
+	if !errors.Is(err, repo.ErrNotWritable) {
+		return owner, end, err
 	}
 	a.talk.warn(fmt.Sprintf("going on without a lock and a journal: %v", err))
 	id := make([]byte, 8)
@@ -125,6 +162,24 @@ func (a *app) latest(r *repo.Repo) (repo.Entry, error) {
 	return choice.Entry, err
 }
 
+// keep makes a source's snapshots stay while they are read. Where the
+// repository cannot be written nobody can remove them either.
+func (a *app) keep(ctx context.Context, r *repo.Repo, source string) (release func(), err error) {
+	lock, err := r.LockKeep(ctx, source, a.lockWait)
+	if errors.Is(err, repo.ErrNotWritable) {
+		a.talk.warn(fmt.Sprintf("going on without a lock: %v", err))
+		return func() {}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return func() {
+		if err := lock.Release(); err != nil {
+			a.talk.warn(err.Error())
+		}
+	}, nil
+}
+
 // choose lists a source's snapshots and picks one.
 func (a *app) choose(r *repo.Repo, source string, pick func([]repo.Entry) (repo.Choice, error)) (repo.Choice, error) {
 	listing, err := r.List(source)
@@ -135,11 +190,11 @@ func (a *app) choose(r *repo.Repo, source string, pick func([]repo.Entry) (repo.
 		a.talk.warn(problemText(p))
 	}
 	choice, err := pick(listing.Snapshots)
+	var miss *repo.NoSnapshotError
+	if errors.As(err, &miss) {
+		miss.Source = source
+	}
 	if err != nil {
-		var miss *repo.NoSnapshotError
-		if errors.As(err, &miss) && miss.Source == "" {
-			miss.Source = source
-		}
 		return choice, err
 	}
 	for _, e := range choice.Skipped {
@@ -149,10 +204,22 @@ func (a *app) choose(r *repo.Repo, source string, pick func([]repo.Entry) (repo.
 }
 
 func problemText(p repo.Problem) string {
-	if p.File == "" {
-		return fmt.Sprintf("%s: %s", p.ID, p.Problem)
+	return fmt.Sprintf("%s: %s", strings.Trim(p.ID+"/"+p.File, "/"), p.Problem)
+}
+
+// named is the source that a command's only argument names, or --source, or
+// "" for none.
+func (a *app) named(args []string) (string, error) {
+	switch {
+	case len(args) == 0:
+		return a.source, nil
+	case a.source != "" && a.source != args[0]:
+		return "", usagef("source %s and --source %s: give one of them", args[0], a.source)
 	}
-	return fmt.Sprintf("%s/%s: %s", p.ID, p.File, p.Problem)
+	if err := snapshot.ValidSourceName(args[0]); err != nil {
+		return "", &usageError{err: err}
+	}
+	return args[0], nil
 }
 
 // onlySource is the named source, or the repository's only one.
@@ -166,11 +233,11 @@ func (a *app) onlySource(r *repo.Repo, name string) (string, error) {
 	}
 	switch len(sources) {
 	case 0:
-		return "", &repo.NoSnapshotError{}
+		return "", &repo.NoSnapshotError{Wanted: " in the repository: it holds none"}
 	case 1:
 		return sources[0], nil
 	}
-	return "", usagef("the repository has several sources: name one of %s", list(sources))
+	return "", hinted(usagef("the repository has several sources: %s", list(sources)), "name one of them: --source NAME")
 }
 
 // entry is the snapshot that a user means by an id, a prefix of one, or

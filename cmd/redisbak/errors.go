@@ -1,9 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"strings"
 
 	"github.com/redisbak/redisbak/backup"
@@ -45,29 +48,21 @@ type rule struct {
 }
 
 // rules is the one table of errors. The first rule that fits wins.
-func rules() []rule {
+func (a *app) rules() []rule {
 	return []rule{
-		{as[*usageError], exitUsage, fixed("redisbak COMMAND --help shows what a command takes")},
+		{as[*usageError], exitUsage, a.usageHints},
+
+		// Verdicts on snapshots.
 		{as[*verify.FailedError], exitVerify, fixed("choose an older one: redisbak list")},
 		{as[*verify.IncompatibleError], exitFailure, fixed("name an image with the snapshot's server or a later one: --image")},
 		{as[*snapshot.MismatchError], exitVerify, fixed("the stored bytes are damaged: choose another snapshot (redisbak list), and look at the disk (redisbak check --read-data)")},
-		{as[*rdb.FormatError], exitFailure, fixed("run it again; if it happens again, look at the server's disk and log")},
-		{as[*instance.CountsError], exitFailure, fixed("run it again while nobody flushes or reloads the data")},
 		{as[*snapshot.NewerFormatError], exitFailure, fixed("use a newer redisbak to read it")},
-		{as[*repo.DamagedError], exitVerify, fixed("redisbak check names what is wrong; its payload may still be whole")},
-		{as[*repo.NoRepositoryError], exitNotFound, noRepositoryHints},
-		{as[*repo.UnusableError], exitFailure, nil},
-		{as[*repo.NoSnapshotError], exitNotFound, noSnapshotHints},
-		{is(repo.ErrNotFound), exitNotFound, fixed("redisbak list shows what there is")},
-		{as[*repo.AmbiguousError], exitUsage, fixed("give more of the id")},
-		{is(repo.ErrExists), exitFailure, nil},
-		{is(repo.ErrLocked), exitLocked, fixed("wait for it: --lock-wait 10m")},
-		{is(repo.ErrLockLost), exitLocked, fixed("another host writes to this repository: give each host its own --source, or its own repository")},
-		{is(repo.ErrNotWritable), exitFailure, fixed("make room, or give this user the right to write there")},
+
+		// The engine: before the rest, which may wrap what it says.
 		{as[*docker.AmbiguousError], exitUsage, ambiguousHints},
 		{as[*docker.UnreachableError], exitDocker, fixed("is Docker running, and may this user talk to it? DOCKER_HOST names another engine")},
 		{as[*docker.DeniedError], exitDocker, fixed("let the proxy before the engine pass this call")},
-		{as[*docker.HostError], exitDocker, fixed("set DOCKER_HOST to a unix, tcp or ssh address")},
+		{as[*docker.HostError], exitDocker, fixed("set DOCKER_HOST to a unix, tcp or ssh address, or choose another docker context")},
 		{as[*docker.VersionError], exitDocker, fixed("redisbak needs Docker Engine 20.10 or later")},
 		{as[*docker.IdleError], exitDocker, fixed("look at the engine's log and at its disk, and run it again")},
 		{is(docker.ErrShortStream), exitFailure, fixed("run it again; the engine's log may tell why the stream broke off")},
@@ -75,24 +70,62 @@ func rules() []rule {
 		{as[*docker.NotFoundError], exitFailure, notFoundHints},
 		{as[*docker.ExistsError], exitFailure, existsHints},
 		{as[*docker.PublishError], exitUsage, fixed("publish a port like 6380:6379 or 127.0.0.1:6380:6379")},
-		{as[*server.AuthError], exitAuth, authHints},
+		{is(docker.ErrNotRegular), exitFailure, plainFilesOnly},
+		{is(docker.ErrNotDir), exitFailure, plainFilesOnly},
+		{as[*docker.GuardError], exitFailure, ourFault},
+
+		// The repository.
+		{is(repo.ErrNotWritable), exitFailure, fixed("make room, or give this user the right to write there")},
+		{is(fs.ErrPermission), exitFailure, fixed("run it as the user to whom this belongs, or give this user the right to read it")},
+		{as[*repo.DamagedError], exitVerify, damagedHints},
+		{as[*repo.NoRepositoryError], exitNotFound, noRepositoryHints},
+		{as[*repo.UnusableError], exitFailure, fixed("name a new directory in one that is there, or an empty one")},
+		{as[*repo.NoSnapshotError], exitNotFound, a.noSnapshotHints},
+		{as[*repo.NotFoundError], exitNotFound, fixed("redisbak list shows what there is")},
+		{as[*repo.AmbiguousError], exitUsage, fixed("give more of the id")},
+		{is(repo.ErrExists), exitFailure, fixed("use it as it is; nothing was changed")},
+		{is(repo.ErrLocked), exitLocked, fixed("wait for it: --lock-wait 10m")},
+		{is(repo.ErrLockLost), exitLocked, fixed("another host writes to this repository: give each host its own --source, or its own repository")},
+		{as[*repo.NotDurableError], exitFailure, fixed("look at the disk, then at the snapshot: redisbak check --read-data")},
+		{as[*snapshot.FormatError], exitFailure, fixed("redisbak check names what is wrong")},
+
+		// The server.
+		{as[*server.AuthError], exitAuth, a.authHints},
+		{is(server.ErrConfigDenied), exitAuth, fixed("let the user read it: ACL SETUSER NAME +config|get")},
 		{as[*instance.NotRunningError], exitUnreachable, notRunningHints},
-		{as[*instance.UnreachableError], exitUnreachable, fixed("give its address: --address HOST:PORT")},
+		{as[*instance.UnreachableError], exitUnreachable, a.unreachableHints},
 		{as[*server.UnreachableError], exitUnreachable, fixed("is the server up? redisbak can be told where it is: --address HOST:PORT")},
-		{as[*instance.NoServerError], exitFailure, fixed("name the container that runs Redis")},
+		{is(server.ErrDenied), exitUnreachable, fixed("give its address: --address HOST:PORT")},
+		{is(docker.ErrNoTunnel), exitUnreachable, fixed("give its address: --address HOST:PORT")},
+		{is(docker.ErrRefused), exitUnreachable, fixed("is the server up? redisbak can be told where it is: --address HOST:PORT")},
+		{as[*instance.NoServerError], exitFailure, noServerHints},
+		{is(docker.ErrNoServer), exitFailure, noServerHints},
 		{is(server.ErrNotRedis), exitFailure, fixed("name the server's own address: --address HOST:PORT; with TLS: --tls")},
 		{as[*instance.LoadingError], exitFailure, fixed("wait until it has loaded its data, and run it again")},
 		{as[*server.LoadingError], exitFailure, fixed("wait until it has loaded its data, and run it again")},
 		{as[*server.SaveError], exitFailure, saveHints},
 		{as[*server.BusyError], exitFailure, fixed("run it again when the server's other saves and rewrites are done")},
 		{as[*server.NoCommandError], exitFailure, fixed("redisbak needs BGSAVE: do not rename it for redisbak's user")},
-		{as[*backup.RefusedError], exitFailure, fixed("mend that, or ask for the save all the same: --force")},
+		{as[*server.ReplyError], exitFailure, fixed("the server's log may tell more")},
+
+		// The capture.
+		{as[*backup.RefusedError], exitFailure, fixed("mend that; --force asks for the save all the same, and a save that fails can stop the server's writes (MISCONF)")},
+		{is(backup.ErrAfterCommit), exitFailure, fixed("the snapshot is there: redisbak list")},
+		{as[*rdb.FormatError], exitFailure, fixed("run it again; if it happens again, look at the server's disk and log")},
+		{as[*instance.CountsError], exitFailure, fixed("run it again while nobody flushes or reloads the data")},
+		{as[*instance.ChangedError], exitFailure, fixed("run it again; nothing was committed")},
 		{as[*instance.DataError], exitFailure, fixed("keep the server's data directory on a Docker volume or a bind mount")},
 		{as[*instance.WrongVolumeError], exitFailure, fixed("name the container of the server that you mean, or its own --address")},
+
+		// The restore.
 		{as[*restore.VolumeError], exitFailure, volumeHints},
-		{as[*restore.AOFError], exitFailure, fixed("start it with --appendonly no and restore with --layout rdb")},
+		{as[*restore.AOFError], exitFailure, aofHints},
+		{as[*restore.ReplicaError], exitFailure, fixed("start it without replicaof, or restore without --start and start it yourself")},
+		{as[*restore.ApartError], exitFailure, fixed("leave --publish out, and connect the container to a network when you know who is on it")},
 		{as[*restore.UnknownStartError], exitFailure, fixed("say what to lay down: --layout rdb")},
 		{as[*restore.LoadError], exitFailure, fixed("restore into a server that is configured like the source")},
+		{as[*instance.StagedError], exitFailure, fixed("look at the disk of the engine's host, and run it again")},
+		{as[*instance.StartError], exitFailure, startHints},
 	}
 }
 
@@ -117,14 +150,17 @@ func (a *app) finish(ctx context.Context, err error) int {
 	if err == nil {
 		return exitOK
 	}
+	// What an interrupt left undone is no outcome; a verdict that came before
+	// it is.
+	interrupted := errors.Is(ctx.Err(), context.Canceled)
 	var outcome *outcomeError
-	if errors.As(err, &outcome) {
+	if errors.As(err, &outcome) && (!interrupted || outcome.code == exitVerify) {
 		return outcome.code
 	}
 	if a.talk.state == nil {
 		a.talk = newTalk(a.stderr, a.getenv, a.quiet, a.verbose, a.noProgress)
 	}
-	if errors.Is(ctx.Err(), context.Canceled) {
+	if interrupted {
 		a.talk.fail("interrupted")
 		return exitInterrupted
 	}
@@ -133,13 +169,17 @@ func (a *app) finish(ctx context.Context, err error) int {
 
 // explain prints one error with its hints and returns its exit code.
 func (a *app) explain(err error) int {
-	if a.timeout > 0 && errors.Is(err, context.DeadlineExceeded) {
+	switch locked := get[*repo.LockedError](err); {
+	case a.timeout == 0 || !errors.Is(err, context.DeadlineExceeded):
+	case locked != nil:
+		err = locked // what it was that took all the time
+	default:
 		a.talk.fail(fmt.Sprintf("not done within --timeout %s", a.timeoutText))
-		a.talk.hint("nothing was committed; give it more time")
+		a.talk.hint("give it more time; what was committed before stays, what was begun is undone")
 		return exitFailure
 	}
 	a.talk.fail(err.Error())
-	for _, r := range rules() {
+	for _, r := range a.rules() {
 		if !r.is(err) {
 			continue
 		}
@@ -153,11 +193,30 @@ func (a *app) explain(err error) int {
 	return exitFailure
 }
 
-func noRepositoryHints(err error) []string {
-	return []string{fmt.Sprintf("mount it, or make it: redisbak init %s", get[*repo.NoRepositoryError](err).Dir)}
+func damagedHints(err error) []string {
+	switch get[*repo.DamagedError](err).Problem.File {
+	case snapshot.ManifestName:
+		return []string{"its payload may still be whole: leave the directory as it is; redisbak check names all that is wrong"}
+	case snapshot.MarksName:
+		return []string{"the snapshot itself is not concerned: if its marks (pinned, accepted, tags) can be spared, remove that file"}
+	}
+	return []string{"choose another snapshot (redisbak list); redisbak check names all that is wrong"}
 }
 
-func noSnapshotHints(err error) []string {
+func noRepositoryHints(err error) []string {
+	const other = "name another one: --repo DIR, or REDISBAK_REPO"
+	dir := get[*repo.NoRepositoryError](err).Dir
+	names, readErr := os.ReadDir(dir)
+	switch {
+	case readErr != nil && !errors.Is(readErr, fs.ErrNotExist): // a file, most likely
+		return []string{other}
+	case len(names) > 0:
+		return []string{other, "if the redisbak.json of this one is lost or damaged: copy that of a new one here (redisbak init DIR)"}
+	}
+	return []string{"mount it, or make it: redisbak init " + dir, other}
+}
+
+func (a *app) noSnapshotHints(err error) []string {
 	e := get[*repo.NoSnapshotError](err)
 	var hints []string
 	for _, near := range []struct {
@@ -165,20 +224,49 @@ func noSnapshotHints(err error) []string {
 		entry *repo.Entry
 	}{{"before", e.Before}, {"after", e.After}} {
 		if near.entry != nil {
-			hints = append(hints, fmt.Sprintf("the nearest good one %s is %s", near.where, near.entry.Manifest.ID))
+			m := near.entry.Manifest
+			hints = append(hints, fmt.Sprintf("the one %s is of %s: --id %s", near.where, local(m.PointInTime, a.zone), m.ID))
 		}
 	}
 	for _, skipped := range e.Skipped {
-		hints = append(hints, fmt.Sprintf("%s is passed over (%s); --id %s takes it all the same", skipped.Manifest.ID, skipped.WhyNotGood(), skipped.Manifest.ID))
+		hint := fmt.Sprintf("passed over: %s, %s", skipped.Manifest.ID, skipped.WhyNotGood())
+		if skipped.Verified() != repo.Failed {
+			hint += fmt.Sprintf("; --id %s takes it all the same", skipped.Manifest.ID)
+		}
+		hints = append(hints, hint)
 	}
-	if hints == nil {
+	switch {
+	case hints != nil:
+	case e.Source == "":
+		hints = append(hints, "take the first one: redisbak snapshot CONTAINER")
+	default:
 		hints = append(hints, "redisbak list shows what there is")
 	}
 	return hints
 }
 
+func plainFilesOnly(error) []string {
+	return []string{"redisbak copies plain files only: let the server keep its dump as one, without a link"}
+}
+
+func ourFault(error) []string {
+	return []string{"this is a fault of redisbak's own: please report it; nothing was sent"}
+}
+
+func noServerHints(error) []string { return []string{"name the container that runs Redis or Valkey"} }
+
+func startHints(err error) []string {
+	return []string{"docker logs " + get[*instance.StartError](err).Container + " tells why"}
+}
+
 func ambiguousHints(err error) []string {
-	return []string{"name one of: " + strings.Join(get[*docker.AmbiguousError](err).Matches, ", ")}
+	switch e := get[*docker.AmbiguousError](err); {
+	case e.Kind == "server process":
+		return []string{"redisbak takes one server a container: start the others in containers of their own"}
+	case e.Name == "":
+		return []string{"name the one that is meant: redisbak snapshot CONTAINER; or take all: redisbak snapshot --all"}
+	}
+	return []string{"give its name, or more of its id"}
 }
 
 func notFoundHints(err error) []string {
@@ -188,7 +276,7 @@ func notFoundHints(err error) []string {
 	case "volume":
 		return []string{"docker volume ls lists the volumes; none was created"}
 	case "image":
-		return []string{"load the image, or name one with the same server: --image; --pull fetches it"}
+		return []string{"bring it (docker load, docker pull, or restore --pull), or name one with the same server: --image"}
 	}
 	return nil
 }
@@ -200,25 +288,43 @@ func existsHints(err error) []string {
 	return []string{"restore into another volume: --volume NAME"}
 }
 
-func authHints(err error) []string {
-	e := get[*server.AuthError](err)
-	if strings.HasPrefix(e.Reason, "NOPERM") {
-		return []string{fmt.Sprintf("let the user run it: ACL SETUSER NAME +%s", strings.ToLower(strings.ReplaceAll(e.Command, " ", "|")))}
+func (a *app) authHints(err error) []string {
+	switch e := get[*server.AuthError](err); {
+	case strings.HasPrefix(e.Reason, "NOPERM"):
+		return []string{fmt.Sprintf("let the user run all that a snapshot needs: ACL SETUSER %s +ping +info +time +bgsave +config|get", cmp.Or(a.username, "default"))}
+	case strings.HasPrefix(e.Reason, "WRONGPASS"):
+		return []string{"is it the right password? --password-file FILE, or REDISBAK_PASSWORD; for an ACL user also --username NAME"}
+	case e.Command == "AUTH":
+		return []string{"leave it out: --password-file, REDISBAK_PASSWORD and REDISBAK_PASSWORD_FILE"}
 	}
-	return []string{"give the password: --password-file FILE, with --username NAME for an ACL user"}
+	return []string{"give the password: --password-file FILE, or REDISBAK_PASSWORD; for an ACL user also --username NAME"}
+}
+
+func (a *app) unreachableHints(error) []string {
+	hints := []string{"give its address: --address HOST:PORT"}
+	if a.address != "" {
+		hints[0] = "is that its address, and is it up? without --address redisbak looks for a way itself"
+	}
+	if a.tls.on {
+		hints = append(hints, "does it speak TLS there? where it does not, leave --tls out")
+	}
+	return hints
 }
 
 func notRunningHints(err error) []string {
-	e := get[*instance.NotRunningError](err)
-	if e.State == "paused" {
-		return []string{"docker unpause " + e.Container}
+	switch e := get[*instance.NotRunningError](err); e.State {
+	case "paused":
+		return []string{"let it go on: docker unpause " + e.Container}
+	case "restarting":
+		return []string{"why it does not stay up: docker logs " + e.Container}
+	default:
+		return []string{"start it: docker start " + e.Container}
 	}
-	return []string{"start it: docker start " + e.Container}
 }
 
 func saveHints(err error) []string {
 	e := get[*server.SaveError](err)
-	hints := []string{"the server's log tells more; nothing was committed"}
+	hints := []string{"docker logs of that container tells more; nothing was committed"}
 	if e.MISCONF {
 		hints = append(hints, "the server refuses writes (MISCONF) until a save succeeds: mend the cause, then run redis-cli BGSAVE, or CONFIG SET stop-writes-on-bgsave-error no")
 	}
@@ -226,9 +332,16 @@ func saveHints(err error) []string {
 }
 
 func volumeHints(err error) []string {
-	e := get[*restore.VolumeError](err)
-	return []string{
-		"restore into another volume: --volume NAME",
-		fmt.Sprintf("or, if nobody needs what it holds: docker volume rm %s", e.Volume),
+	hints := []string{"restore into another volume: --volume NAME"}
+	if e := get[*restore.VolumeError](err); !e.Needed {
+		hints = append(hints, "or, if nobody needs what it holds: docker volume rm "+e.Volume)
 	}
+	return hints
+}
+
+func aofHints(err error) []string {
+	if get[*restore.AOFError](err).Started {
+		return []string{"leave --start out, and start it yourself with --appendonly no"}
+	}
+	return []string{"start it with --appendonly no and restore with --layout rdb"}
 }

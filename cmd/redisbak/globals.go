@@ -4,16 +4,17 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
-	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 	_ "time/tzdata" // a static binary on a host without zone files must know them
 
 	"github.com/spf13/pflag"
 
 	"github.com/redisbak/redisbak/internal/instance"
+	"github.com/redisbak/redisbak/snapshot"
 )
 
 // globals are the options that every command has.
@@ -33,10 +34,12 @@ type globals struct {
 
 	// Resolved.
 	password    string
-	repoDefault bool // repo is the default path
+	passwordVia string // what names passwordFile
+	repoDefault bool   // repo is the default path
 	timeout     time.Duration
 	lockWait    time.Duration
 	zone        *time.Location
+	zoneErr     error // TZ names no zone: zone is UTC, and no date can be understood
 }
 
 type tlsOptions struct {
@@ -50,7 +53,7 @@ type tlsOptions struct {
 
 func (g *globals) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&g.repo, "repo", "", "repository `DIR` (env REDISBAK_REPO; default "+rootRepo+" for root, else $XDG_DATA_HOME/redisbak)")
-	f.StringVar(&g.username, "username", "", "ACL user at the server (env REDISBAK_USERNAME)")
+	f.StringVar(&g.username, "username", "", "ACL `USER` at the server (env REDISBAK_USERNAME)")
 	f.StringVar(&g.passwordFile, "password-file", "", "`FILE` with the password, may be a pipe (env REDISBAK_PASSWORD_FILE, or REDISBAK_PASSWORD itself)")
 	f.StringVar(&g.address, "address", "", "reach the server at `HOST:PORT` instead of through its container")
 	f.BoolVar(&g.tls.on, "tls", false, "speak TLS to the server")
@@ -81,11 +84,12 @@ func (g *globals) resolve(getenv func(string) string) error {
 	}
 	fill(&g.repo, "REDISBAK_REPO")
 	fill(&g.username, "REDISBAK_USERNAME")
+	g.passwordVia = "--password-file"
 	if g.passwordFile == "" {
 		g.password = getenv("REDISBAK_PASSWORD")
 	}
-	if g.password == "" {
-		fill(&g.passwordFile, "REDISBAK_PASSWORD_FILE")
+	if g.password == "" && g.passwordFile == "" {
+		g.passwordFile, g.passwordVia = getenv("REDISBAK_PASSWORD_FILE"), "REDISBAK_PASSWORD_FILE"
 	}
 	if g.repo == "" {
 		g.repo, g.repoDefault = defaultRepo(getenv), true
@@ -105,8 +109,23 @@ func (g *globals) parse(getenv func(string) string) (err error) {
 			return usagef("--address %q: not HOST:PORT", g.address)
 		}
 	}
-	g.zone, err = zone(g.tz, getenv("TZ"))
-	return err
+	if g.source != "" {
+		if err := snapshot.ValidSourceName(g.source); err != nil {
+			return &usageError{err: err}
+		}
+	}
+	if err := g.tls.check(); err != nil {
+		return err
+	}
+	if g.tz != "" {
+		g.zone, err = time.LoadLocation(g.tz)
+		if err != nil {
+			return hinted(usagef("--tz %q: no such time zone", g.tz), "name one like Europe/Berlin or UTC")
+		}
+		return nil
+	}
+	g.zone, g.zoneErr = environmentZone(getenv("TZ"))
+	return nil
 }
 
 func optionalDuration(flag, text string) (time.Duration, error) {
@@ -115,25 +134,30 @@ func optionalDuration(flag, text string) (time.Duration, error) {
 	}
 	d, err := parseDuration(text)
 	if err != nil {
-		return 0, usagef("%s %q: %v", flag, text, err)
+		return 0, usagef("%s %q: %w", flag, text, err)
 	}
 	return d, nil
 }
 
-// zone is the time zone of the dates that people type and read.
-func zone(flag, env string) (*time.Location, error) {
-	name, from := flag, "--tz"
+// environmentZone reads TZ as the C library does: the name of a zone or the
+// path of its file, a colon before it or not. What cannot be understood is an
+// error only where a date depends on it: a snapshot need not fail for that.
+func environmentZone(tz string) (*time.Location, error) {
+	name := strings.TrimPrefix(tz, ":")
 	if name == "" {
-		name, from = env, "TZ"
-	}
-	if name == "" || name == "Local" {
 		return time.Local, nil
 	}
-	z, err := time.LoadLocation(name)
-	if err != nil {
-		return nil, usagef("%s %q: no such time zone", from, name)
+	zone, err := time.LoadLocation(name)
+	if filepath.IsAbs(name) {
+		var data []byte
+		if data, err = os.ReadFile(name); err == nil {
+			zone, err = time.LoadLocationFromTZData(name, data)
+		}
 	}
-	return z, nil
+	if err != nil {
+		return time.UTC, hinted(usagef("TZ %q: no such time zone", tz), "set TZ to one like Europe/Berlin or UTC, or give --tz")
+	}
+	return zone, nil
 }
 
 func defaultRepo(getenv func(string) string) string {
@@ -154,20 +178,34 @@ func (g *globals) access() (instance.Access, error) {
 	if g.passwordFile != "" {
 		text, err := os.ReadFile(g.passwordFile)
 		if err != nil {
-			return a, usagef("--password-file: %v", err)
+			return a, usagef("%s: %w", g.passwordVia, err)
 		}
 		a.Password = string(bytes.TrimRight(text, "\r\n"))
+		if a.Password == "" {
+			return a, usagef("%s: %s holds no password", g.passwordVia, g.passwordFile)
+		}
 		// A pipe can be read only once; later sources get the same.
 		g.password, g.passwordFile = a.Password, ""
 	}
 	if a.Username != "" && a.Password == "" {
-		return a, usagef("--username %q without a password: give --password-file", a.Username)
+		return a, hinted(usagef("user %q without a password", a.Username), "give it: --password-file FILE, or REDISBAK_PASSWORD")
 	}
 	var err error
 	if g.tls.on {
 		a.TLS, err = g.tls.config(g.address)
 	}
 	return a, err
+}
+
+// check refuses what would be left out without a word.
+func (t tlsOptions) check() error {
+	switch {
+	case !t.on && (t.ca != "" || t.cert != "" || t.key != "" || t.serverName != "" || t.insecure):
+		return hinted(usagef("options of TLS without --tls: the server would be spoken to in the clear"), "add --tls")
+	case (t.cert == "") != (t.key == ""):
+		return usagef("--tls-cert and --tls-key belong together: one of them is missing")
+	}
+	return nil
 }
 
 func (t tlsOptions) config(address string) (*tls.Config, error) {
@@ -188,7 +226,7 @@ func (t tlsOptions) config(address string) (*tls.Config, error) {
 			return nil, usagef("--tls-ca %q: holds no certificate", t.ca)
 		}
 	}
-	if t.cert != "" || t.key != "" {
+	if t.cert != "" {
 		pair, err := tls.LoadX509KeyPair(t.cert, t.key)
 		if err != nil {
 			return nil, usagef("--tls-cert, --tls-key: %v", err)
@@ -197,11 +235,3 @@ func (t tlsOptions) config(address string) (*tls.Config, error) {
 	}
 	return c, nil
 }
-
-// usageError is a command line that cannot be meant.
-type usageError struct{ err error }
-
-func (e *usageError) Error() string { return e.err.Error() }
-func (e *usageError) Unwrap() error { return e.err }
-
-func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }

@@ -3,9 +3,12 @@
 package main
 
 import (
+	"crypto/rand"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -92,6 +95,23 @@ func (h *home) removeAll() {
 	}
 }
 
+// network makes one that goes when the test ends, after what commands have
+// started on it.
+func (h *home) network(options ...string) string {
+	h.t.Helper()
+	name := "redisbak-test-" + strings.ToLower(rand.Text()[:10])
+	if _, err := enginetest.Docker(append(append([]string{"network", "create", "--label", enginetest.Label}, options...), name)...); err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(func() {
+		h.removeAll()
+		if _, err := enginetest.Docker("network", "rm", name); err != nil {
+			h.t.Errorf("remove network: %v", err)
+		}
+	})
+	return name
+}
+
 func dockerLines(t testing.TB, args ...string) []string {
 	t.Helper()
 	out, err := enginetest.Docker(args...)
@@ -99,4 +119,95 @@ func dockerLines(t testing.TB, args ...string) []string {
 		t.Fatal(err)
 	}
 	return strings.FieldsFunc(out, func(r rune) bool { return r == '\n' })
+}
+
+// names are those of objects ("role name") of one role.
+func named(objects []string, role string) []string {
+	var names []string
+	for _, o := range objects {
+		if is, name, _ := strings.Cut(o, " "); is == role {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// holds fails the test unless the engine has exactly these recovery containers
+// and volumes of the repository, and nothing else of it.
+func (h *home) holds(containers, volumes []string) {
+	h.t.Helper()
+	haveContainers, haveVolumes := h.objects()
+	for _, c := range []struct {
+		kind       string
+		have, want []string
+	}{{"containers", haveContainers, containers}, {"volumes", haveVolumes, volumes}} {
+		want := make([]string, len(c.want))
+		for i, name := range c.want {
+			want[i] = "recovery " + name
+		}
+		slices.Sort(want)
+		slices.Sort(c.have)
+		if !slices.Equal(c.have, want) {
+			h.t.Errorf("%s of the repository: %q, want %q", c.kind, c.have, want)
+		}
+	}
+}
+
+// snapshot takes one of a container, which must be good and proven.
+func (h *home) snapshot(container string, args ...string) snapshotJSON {
+	h.t.Helper()
+	r := h.run(append([]string{"snapshot", container, "--json"}, args...)...).must(h.t, exitOK)
+	doc := document[struct {
+		Snapshots []snapshotJSON `json:"snapshots"`
+	}](h.t, r)
+	if len(doc.Snapshots) != 1 || doc.Snapshots[0].State != "good" || doc.Snapshots[0].Verified != "passed" || doc.Snapshots[0].Keys == nil {
+		h.t.Fatalf("not one good and proven snapshot: %s", r)
+	}
+	return doc.Snapshots[0]
+}
+
+// restore puts the newest good snapshot back, which must be proven.
+func (h *home) restore(args ...string) restoreJSON {
+	h.t.Helper()
+	r := h.run(append([]string{"restore", "--json"}, args...)...).must(h.t, exitOK)
+	doc := document[restoreJSON](h.t, r)
+	if doc.Verified != "passed" || doc.Volume == "" || doc.Keys == nil {
+		h.t.Fatalf("not restored and proven: %s", r)
+	}
+	return doc
+}
+
+// content is all that a server holds.
+type content struct {
+	digest string // empty: DEBUG is locked
+	keys   enginetest.Dump
+}
+
+func contentOf(t testing.TB, r *enginetest.Redis) content {
+	t.Helper()
+	c := content{keys: r.Dump(t)}
+	// The test's servers have DEBUG open unless it is theirs to be like others.
+	if _, err := r.Try("DEBUG", "DIGEST"); err == nil {
+		c.digest = r.Digest(t)
+	}
+	return c
+}
+
+// same fails the test unless got is want, key by key and, where both servers
+// tell it, by digest.
+func same(t testing.TB, what string, want, got content) {
+	t.Helper()
+	if len(want.keys) == 0 && want.digest == "" {
+		t.Fatalf("%s: there is nothing to compare with", what)
+	}
+	diff := enginetest.Diff(want.keys, got.keys)
+	if len(diff) > 5 {
+		diff = append(diff[:5], fmt.Sprintf("and %d more", len(diff)-5))
+	}
+	for _, d := range diff {
+		t.Errorf("%s: %s", what, d)
+	}
+	if want.digest != got.digest && want.digest != "" && got.digest != "" {
+		t.Errorf("%s: digest %s, want %s", what, got.digest, want.digest)
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -32,10 +33,13 @@ func redisbak(t testing.TB, env map[string]string, args ...string) result {
 func redisbakInput(t testing.TB, stdin string, env map[string]string, args ...string) result {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
+	began := time.Now()
 	code := run(t.Context(), args, world{
 		stdin: strings.NewReader(stdin), stdout: &stdout, stderr: &stderr,
 		getenv: func(name string) string { return lookup(env, name) },
 	})
+	// A test that fails shows what it had done.
+	t.Logf("redisbak %s: exit code %d after %.1f s", strings.Join(args, " "), code, time.Since(began).Seconds())
 	return result{args: args, code: code, stdout: stdout.String(), stderr: stderr.String()}
 }
 

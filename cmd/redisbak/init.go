@@ -13,7 +13,7 @@ func (a *app) initCommand() *cobra.Command {
 		Long: `Create a repository for snapshots in DIR, which must be new or empty; without
 DIR, where --repo says. A new directory is made with mode 0700.`,
 		Example: "  redisbak init /backups/redis",
-		Args:    cobra.MaximumNArgs(1),
+		Args:    takes(0, 1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) == 1 {
 				a.repo, a.repoDefault = args[0], false

@@ -17,12 +17,12 @@ func (a *app) listCommand() *cobra.Command {
 named as a problem and hides none of its neighbours. On a terminal the time is an
 age; in a pipe it is RFC 3339, in UTC.`,
 		Example:           "  redisbak list\n  redisbak list redis-server --json",
-		Args:              cobra.MaximumNArgs(1),
+		Args:              takes(0, 1),
 		ValidArgsFunction: a.completeSources,
 		RunE: func(_ *cobra.Command, args []string) error {
-			source := a.source
-			if len(args) == 1 {
-				source = args[0]
+			source, err := a.named(args)
+			if err != nil {
+				return err
 			}
 			r, err := a.openRepo()
 			if err != nil {

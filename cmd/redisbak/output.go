@@ -98,6 +98,14 @@ func keysText(n *int64) string {
 	return fmt.Sprint(*n)
 }
 
+// keysPhrase is "1 key", "2 keys" or "keys not counted".
+func keysPhrase(n *int64) string {
+	if n == nil {
+		return "keys not counted"
+	}
+	return plural(*n, "key")
+}
+
 // plural is "1 key", "2 keys".
 func plural(n int64, noun string) string {
 	if n == 1 {

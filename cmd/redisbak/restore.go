@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/redisbak/redisbak/internal/docker"
 	"github.com/redisbak/redisbak/internal/instance"
 	"github.com/redisbak/redisbak/internal/repo"
 	"github.com/redisbak/redisbak/restore"
@@ -46,9 +48,14 @@ on it; without, the lines that switch a compose file over are printed.`,
 		Example: `  redisbak restore --date 20260208
   redisbak restore redis-server --at "2h ago" --start --publish 127.0.0.1:6380:6379
   redisbak restore --id 20260208T031502Z-7k3f --volume redis-data-new --dry-run`,
-		Args:              cobra.MaximumNArgs(1),
+		Args:              takes(0, 1),
 		ValidArgsFunction: a.completeSources,
-		RunE:              func(cmd *cobra.Command, args []string) error { return a.runRestore(cmd.Context(), args, o) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := errors.Join(oneOf(cmd, "date", "at", "id"), oneOf(cmd, "verify", "no-verify")); err != nil {
+				return err
+			}
+			return a.runRestore(cmd.Context(), args, o)
+		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.date, "date", "", "the latest good one of local `DAY`: 20260208 or 2026-02-08")
@@ -66,20 +73,28 @@ on it; without, the lines that switch a compose file over are printed.`,
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the plan and change nothing")
 	f.BoolVar(&o.yes, "yes", false, "ask nothing; a restore into a fresh volume never does")
 	f.BoolVar(&o.json, "json", false, "print a JSON document")
-	for _, pair := range [][]string{{"date", "at", "id"}, {"verify", "no-verify"}} {
-		cmd.MarkFlagsMutuallyExclusive(pair...)
-	}
 	return cmd
 }
 
+// check refuses what would come out only when the volume is filled.
 func (o restoreOptions) check() error {
 	switch {
 	case !o.start && (o.name != "" || len(o.publish) > 0):
-		return usagef("--name and --publish are of the container that --start makes")
+		return hinted(usagef("--name and --publish are of the container that --start makes"), "add --start, or leave them out")
 	case o.layout != "" && o.layout != restore.LayoutRDB:
 		return usagef("--layout %q: this version lays down rdb", o.layout)
 	}
-	return nil
+	if o.volume != "" {
+		if err := docker.ValidName(o.volume); err != nil {
+			return usagef("--volume %w", err)
+		}
+	}
+	if o.name != "" {
+		if err := docker.ValidName(o.name); err != nil {
+			return usagef("--name %w", err)
+		}
+	}
+	return docker.ValidPublish(o.publish)
 }
 
 // restoreJSON is the document of a restore.
@@ -102,9 +117,12 @@ func (a *app) runRestore(ctx context.Context, args []string, o restoreOptions) e
 	if err := o.check(); err != nil {
 		return err
 	}
-	access, err := a.access()
-	if err != nil {
-		return err
+	var access instance.Access
+	if o.start { // nothing else asks a server
+		var err error
+		if access, err = a.access(); err != nil {
+			return err
+		}
 	}
 	r, err := a.openRepo()
 	if err != nil {
@@ -176,38 +194,47 @@ func (a *app) chooseToRestore(r *repo.Repo, args []string, o restoreOptions) (re
 }
 
 func (a *app) pick(r *repo.Repo, args []string, o restoreOptions) (repo.Entry, error) {
+	name, err := a.named(args)
+	if err != nil {
+		return repo.Entry{}, err
+	}
 	if o.id != "" {
 		e, err := r.Get(o.id)
-		if err == nil && len(args) == 1 && e.Manifest.Source.Name != args[0] {
-			return e, usagef("snapshot %s is of source %s, not of %s", e.Manifest.ID, e.Manifest.Source.Name, args[0])
+		if err == nil && name != "" && e.Manifest.Source.Name != name {
+			return e, usagef("snapshot %s is of source %s, not of %s", e.Manifest.ID, e.Manifest.Source.Name, name)
 		}
 		return e, err
 	}
-	pick := repo.Latest
-	switch {
-	case o.date != "":
-		from, to, err := parseDay(o.date, a.zone)
-		if err != nil {
-			return repo.Entry{}, err
-		}
-		pick = func(es []repo.Entry) (repo.Choice, error) { return repo.InDay(es, from, to) }
-	case o.at != "":
-		t, err := parseInstant(o.at, a.now(), a.zone)
-		if err != nil {
-			return repo.Entry{}, err
-		}
-		pick = func(es []repo.Entry) (repo.Choice, error) { return repo.AtOrBefore(es, t) }
-	}
-	name := a.source
-	if len(args) == 1 {
-		name = args[0]
+	pick, wanted, err := a.wanted(o)
+	if err != nil {
+		return repo.Entry{}, err
 	}
 	source, err := a.onlySource(r, name)
 	if err != nil {
 		return repo.Entry{}, err
 	}
 	choice, err := a.choose(r, source, pick)
+	var miss *repo.NoSnapshotError
+	if errors.As(err, &miss) {
+		miss.Wanted = wanted
+	}
 	return choice.Entry, err
+}
+
+// wanted is how --date and --at pick, and how to say what was wanted.
+func (a *app) wanted(o restoreOptions) (pick func([]repo.Entry) (repo.Choice, error), words string, err error) {
+	switch {
+	case (o.date != "" || o.at != "") && a.zoneErr != nil:
+		return nil, "", a.zoneErr
+	case o.date != "":
+		from, to, err := parseDay(o.date, a.zone)
+		words = fmt.Sprintf(" on %s (%s to %s)", from.Format(time.DateOnly), from.UTC().Format(time.RFC3339), to.UTC().Format(time.RFC3339))
+		return func(es []repo.Entry) (repo.Choice, error) { return repo.InDay(es, from, to) }, words, err
+	case o.at != "":
+		t, err := parseInstant(o.at, a.now(), a.zone)
+		return func(es []repo.Entry) (repo.Choice, error) { return repo.AtOrBefore(es, t) }, " at or before " + both(t, a.zone), err
+	}
+	return repo.Latest, "", nil
 }
 
 func (a *app) printPlan(p *restore.Plan) {
@@ -243,8 +270,8 @@ func (a *app) restored(result restore.Result, o restoreOptions) error {
 		a.talk.info("dry run: nothing was changed")
 		return nil
 	}
-	a.talk.info("restored %s into volume %s in %.1f s: %s keys, verified: %s",
-		p.Entry.Manifest.ID, p.Volume, result.Took.Seconds(), keysText(result.Keys), verified)
+	a.talk.info("restored %s into volume %s in %.1f s: %s, verified: %s",
+		p.Entry.Manifest.ID, p.Volume, result.Took.Seconds(), keysPhrase(result.Keys), verified)
 	a.talk.info("not part of a snapshot: configuration files, ACL files, TLS keys and modules")
 	if result.Container != "" {
 		a.talk.info("container %s serves it", result.Container)

@@ -23,7 +23,8 @@ type world struct {
 type app struct {
 	world
 	globals
-	started bool // the command line was understood
+	started bool   // the command line was understood
+	command string // as it is typed: "redisbak restore"
 	cancel  context.CancelFunc
 	talk    talk
 }
@@ -37,9 +38,10 @@ func run(ctx context.Context, args []string, w world) int {
 	root.SetIn(w.stdin)
 	root.SetOut(w.stdout)
 	root.SetErr(w.stderr)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
+	a.command = cmd.CommandPath()
 	if err != nil && !a.started {
-		err = &usageError{err}
+		err = misread(cmd, err)
 	}
 	return a.finish(ctx, err)
 }
@@ -56,15 +58,19 @@ of them back into a fresh volume with one command.`,
   redisbak restore --date 20260208 --start`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
-			a.started = true
+		PersistentPreRunE: func(cmd *cobra.Command, args []string) error {
+			a.started, a.command = true, cmd.CommandPath()
 			a.talk = newTalk(a.stderr, a.getenv, a.quiet, a.verbose, a.noProgress)
+			if err := refuseEmpty(cmd, args); err != nil {
+				return err
+			}
 			ctx, err := a.prepare(cmd.Context())
 			cmd.SetContext(ctx)
 			return err
 		},
 	}
 	a.globals.addFlags(root.PersistentFlags())
+	root.SetHelpCommand(helpCommand(root))
 	root.AddCommand(
 		a.initCommand(), a.snapshotCommand(), a.listCommand(), a.showCommand(), a.catCommand(),
 		a.verifyCommand(), a.checkCommand(), a.restoreCommand(), a.acceptCommand(), a.versionCommand(),

@@ -19,7 +19,7 @@ func (a *app) showCommand() *cobra.Command {
 		Long: `Show what a snapshot holds, where it came from and what its verification showed.
 ID may be a prefix that no other id shares; latest is the newest good snapshot
 of the only source, or of --source.`,
-		Args:              cobra.ExactArgs(1),
+		Args:              takes(1, 1),
 		ValidArgsFunction: a.completeIDs,
 		RunE: func(_ *cobra.Command, args []string) error {
 			r, err := a.openRepo()

@@ -56,49 +56,59 @@ is 3 until "redisbak accept" says that the drop was meant.`,
 	return cmd
 }
 
-func (o snapshotOptions) check(args []string, source string) error {
+func (o snapshotOptions) check(args []string, g globals) error {
+	several := o.all || len(args) > 1
 	switch {
 	case o.all && len(args) > 0:
-		return usagef("--all and a container: give one of them")
-	case source != "" && (o.all || len(args) > 1):
+		return usagef("--all and container %s: give one of them", args[0])
+	case g.source != "" && several:
 		return usagef("--source names one source, and several containers are asked for")
+	case g.address != "" && several:
+		return usagef("--address is that of one server, and several containers are asked for")
 	case o.method != "auto" && o.method != snapshot.MethodRDB:
 		return usagef("--method %q: this version captures auto or rdb", o.method)
 	}
 	switch snapshot.Compression(o.compression) {
 	case snapshot.Gzip, snapshot.Zstd, snapshot.None:
 	default:
-		return usagef("--compression %q: use gzip, zstd or none", o.compression)
+		return usagef("--compression %q: not gzip, zstd or none", o.compression)
 	}
 	for _, t := range o.tags {
 		if err := snapshot.ValidTag(t); err != nil {
-			return usagef("--tag: %v", err)
+			return &usageError{err: err}
 		}
 	}
 	return nil
 }
 
 func (a *app) runSnapshot(ctx context.Context, args []string, o snapshotOptions) error {
-	if err := o.check(args, a.source); err != nil {
+	if err := o.check(args, a.globals); err != nil {
 		return err
 	}
 	access, err := a.access()
 	if err != nil {
 		return err
 	}
-	r, err := a.createRepo()
+	if err := a.repoFits(); err != nil {
+		return err
+	}
+	engine, err := docker.Connect(ctx, docker.Environment(a.getenv))
 	if err != nil {
 		return err
 	}
-	b, err := a.openBench(ctx, r)
+	containers, err := a.sources(ctx, engine, args, o.all)
+	if err != nil {
+		return errors.Join(err, engine.Close())
+	}
+	r, err := a.createRepo()
+	if err != nil {
+		return errors.Join(err, engine.Close())
+	}
+	b, err := a.benchAt(ctx, engine, r, a.startRun)
 	if err != nil {
 		return err
 	}
 	defer b.end()
-	containers, err := a.sources(ctx, b.engine, args, o.all)
-	if err != nil {
-		return err
-	}
 	taken, code := []repo.Entry{}, exitOK
 	for _, c := range containers {
 		result, err := a.snapshotOne(ctx, r, b, c, access, o)
@@ -191,7 +201,7 @@ func (a *app) sourceName(c docker.Container) string {
 func (a *app) snapshotOne(ctx context.Context, r *repo.Repo, b *bench, c docker.Container, access instance.Access, o snapshotOptions) (backup.Result, error) {
 	name := a.sourceName(c)
 	if err := snapshot.ValidSourceName(name); err != nil {
-		return backup.Result{}, &usageError{err}
+		return backup.Result{}, &usageError{err: err}
 	}
 	i, err := instance.Open(ctx, b.engine, c, b.owner, access)
 	if err != nil {
@@ -213,8 +223,11 @@ func (a *app) snapshotOne(ctx context.Context, r *repo.Repo, b *bench, c docker.
 func (a *app) report(result backup.Result) int {
 	e := result.Entry
 	code := exitOK
-	a.talk.info("snapshot %s of %s: %s keys, %s stored as %s", e.Manifest.ID, e.Manifest.Source.Name,
-		keysText(e.Keys()), size(e.Bytes()), size(e.StoredBytes()))
+	a.talk.info("snapshot %s of %s: %s, %s stored as %s", e.Manifest.ID, e.Manifest.Source.Name,
+		keysPhrase(e.Keys()), size(e.Bytes()), size(e.StoredBytes()))
+	if e.Marks.Accepted {
+		a.talk.info("its drop is accepted: %s", e.Manifest.Reason)
+	}
 	if e.State() == snapshot.Suspect {
 		a.talk.warn(fmt.Sprintf("%s is suspect: %s", e.Manifest.ID, e.Manifest.Reason))
 		a.talk.hint(fmt.Sprintf("if the drop was meant: redisbak accept %s", e.Manifest.ID))
@@ -243,8 +256,12 @@ func (a *app) reportProof(p snapshot.Proof, inconclusive int) int {
 		a.talk.hint("it is kept and never chosen by itself; look at the server's disk and log, and take another")
 		return exitVerify
 	default:
-		a.talk.warn(fmt.Sprintf("%s could not be verified: %s", p.ID, p.Reason))
-		a.talk.hint(fmt.Sprintf("try again: redisbak verify %s", p.ID))
+		say := a.talk.warn
+		if inconclusive == exitFailure {
+			say = a.talk.fail
+		}
+		say(fmt.Sprintf("%s could not be verified: %s", p.ID, p.Reason))
+		a.talk.hint(fmt.Sprintf("that says nothing about the snapshot; try again: redisbak verify %s", p.ID))
 		return inconclusive
 	}
 }

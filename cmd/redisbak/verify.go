@@ -27,7 +27,7 @@ Without ID, the newest good snapshot is taken.
 
 The exit code is 0 if it passed, 13 if it failed, and 1 if the boot could not be
 carried out, which says nothing about the snapshot.`,
-		Args:              cobra.MaximumNArgs(1),
+		Args:              takes(0, 1),
 		ValidArgsFunction: a.completeIDs,
 		RunE:              func(cmd *cobra.Command, args []string) error { return a.runVerify(cmd.Context(), args, o) },
 	}
@@ -60,11 +60,20 @@ func (a *app) runVerify(ctx context.Context, args []string, o verifyOptions) err
 	if err != nil {
 		return err
 	}
+	if len(entries) == 0 {
+		a.talk.info("nothing to verify")
+		return a.proofs([]proofJSON{}, o)
+	}
 	b, err := a.openBench(ctx, r)
 	if err != nil {
 		return err
 	}
 	defer b.end()
+	if o.image != "" {
+		if _, err := b.engine.Image(ctx, o.image); err != nil {
+			return err
+		}
+	}
 	verifyOne := a.verifier(b, r, o.image)
 	proofs, code := []proofJSON{}, exitOK
 	for _, e := range entries {
@@ -84,15 +93,20 @@ func (a *app) runVerify(ctx context.Context, args []string, o verifyOptions) err
 		}
 		proofs = append(proofs, out)
 	}
-	if o.json {
-		if err := a.document(map[string]any{"proofs": proofs}); err != nil {
-			return err
-		}
+	if err := a.proofs(proofs, o); err != nil {
+		return err
 	}
 	if code != exitOK {
 		return &outcomeError{code}
 	}
 	return nil
+}
+
+func (a *app) proofs(proofs []proofJSON, o verifyOptions) error {
+	if !o.json {
+		return nil
+	}
+	return a.document(map[string]any{"proofs": proofs})
 }
 
 func (a *app) toVerify(r *repo.Repo, args []string, o verifyOptions) ([]repo.Entry, error) {
@@ -116,9 +130,6 @@ func (a *app) toVerify(r *repo.Repo, args []string, o verifyOptions) ([]repo.Ent
 		if o.all || e.Verified() == repo.Never {
 			entries = append(entries, e)
 		}
-	}
-	if len(entries) == 0 {
-		a.talk.info("nothing to verify")
 	}
 	return entries, nil
 }

@@ -18,7 +18,7 @@ func (a *app) versionCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
-		Args:  cobra.NoArgs,
+		Args:  takes(0, 0),
 		RunE: func(*cobra.Command, []string) error {
 			if json {
 				return a.document(map[string]any{"version": currentVersion(), "format": snapshot.Version, "go": runtime.Version()})

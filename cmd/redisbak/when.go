@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -21,7 +22,7 @@ func parseDuration(text string) (time.Duration, error) {
 			digits++
 		}
 		if digits == 0 || digits == len(rest) {
-			return 0, fmt.Errorf("not a number with one of the units s, m, h, d, w, y")
+			return 0, fmt.Errorf("not numbers with units, like 90s, 2h30m or 7d")
 		}
 		n, err := strconv.ParseInt(rest[:digits], 10, 64)
 		if err != nil {
@@ -30,8 +31,12 @@ func parseDuration(text string) (time.Duration, error) {
 		unit := map[byte]time.Duration{
 			's': time.Second, 'm': time.Minute, 'h': time.Hour, 'd': day, 'w': 7 * day, 'y': 365 * day,
 		}[rest[digits]]
-		if unit == 0 {
-			return 0, fmt.Errorf("unknown unit %q: use s, m, h, d, w or y", rest[digits])
+		switch c := rest[digits]; {
+		case unit != 0:
+		case c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z':
+			return 0, fmt.Errorf("unknown unit %q: use s, m, h, d, w or y", c)
+		default:
+			return 0, fmt.Errorf("not numbers with units, like 90s, 2h30m or 7d")
 		}
 		if n > int64(1<<63-1-total)/int64(unit) {
 			return 0, fmt.Errorf("out of range")
@@ -46,12 +51,24 @@ func parseDuration(text string) (time.Duration, error) {
 // next day's: a day of a change of clocks has 23 or 25 hours.
 func parseDay(text string, zone *time.Location) (from, to time.Time, err error) {
 	for _, layout := range []string{"20060102", "2006-01-02"} {
-		if from, err = time.ParseInLocation(layout, text, zone); err == nil {
-			y, m, d := from.Date()
-			return from, time.Date(y, m, d+1, 0, 0, 0, 0, zone), nil
+		if day, err := time.Parse(layout, text); err == nil {
+			return beginning(day, zone), beginning(day.AddDate(0, 0, 1), zone), nil
 		}
 	}
 	return from, to, usagef("--date %q: not a day like 20260208 or 2026-02-08", text)
+}
+
+// beginning is the first instant of a zone's day. It need not be midnight:
+// where the clocks are put forward at that hour there is none. day is that
+// day's midnight in UTC.
+func beginning(day time.Time, zone *time.Location) time.Time {
+	const far = 16 * time.Hour // no zone is further from UTC
+	start := day.Add(-far)
+	after := sort.Search(int(2*far/time.Second), func(seconds int) bool {
+		y, m, d := start.Add(time.Duration(seconds) * time.Second).In(zone).Date()
+		return !time.Date(y, m, d, 0, 0, 0, 0, time.UTC).Before(day)
+	})
+	return start.Add(time.Duration(after) * time.Second).In(zone)
 }
 
 // parseInstant reads --at: RFC 3339, a local time, or "2h ago".
@@ -59,7 +76,7 @@ func parseInstant(text string, now time.Time, zone *time.Location) (time.Time, e
 	if before, ok := strings.CutSuffix(strings.TrimSpace(text), " ago"); ok {
 		d, err := parseDuration(strings.TrimSpace(before))
 		if err != nil {
-			return time.Time{}, usagef("--at %q: %v", text, err)
+			return time.Time{}, usagef("--at %q: %w", text, err)
 		}
 		return now.Add(-d), nil
 	}
@@ -76,7 +93,11 @@ func parseInstant(text string, now time.Time, zone *time.Location) (time.Time, e
 
 // both prints an instant in the user's zone and in UTC.
 func both(t time.Time, zone *time.Location) string {
-	return fmt.Sprintf("%s (%s)", t.In(zone).Format("2006-01-02 15:04:05 MST"), t.UTC().Format(time.RFC3339))
+	return fmt.Sprintf("%s (%s)", local(t, zone), t.UTC().Format(time.RFC3339))
+}
+
+func local(t time.Time, zone *time.Location) string {
+	return t.In(zone).Format("2006-01-02 15:04:05 MST")
 }
 
 // age is how long ago an instant was, in the coarsest unit that tells.

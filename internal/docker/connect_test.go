@@ -148,7 +148,6 @@ func TestNoTransportAsksForCompression(t *testing.T) {
 	defer tcp.Close()
 	secure, certs := serveTLS(t, handler)
 	fakeSSH(t, filepath.Join(t.TempDir(), "args"), f.socket)
-	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1") // nobody's there
 	for _, env := range []Env{
 		{Host: f.host()},
 		{Host: "tcp://" + tcp.Listener.Addr().String()},
@@ -162,6 +161,9 @@ func TestNoTransportAsksForCompression(t *testing.T) {
 		}
 		if got := <-encodings; got != "identity" {
 			t.Errorf("%s: Accept-Encoding %q", env.Host, got)
+		}
+		if e.tr.Proxy != nil || !e.tr.DisableCompression {
+			t.Errorf("%s: transport %+v", env.Host, e.tr)
 		}
 		if e.Local() != strings.HasPrefix(env.Host, "unix://") {
 			t.Errorf("%s: local is %t", env.Host, e.Local())

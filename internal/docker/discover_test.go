@@ -84,3 +84,35 @@ func TestFindRedisTakesTheOnlyServer(t *testing.T) {
 		t.Errorf("denied: %v", err)
 	}
 }
+
+func TestUsersAreThoseThatMountTheVolume(t *testing.T) {
+	f := newFake(t)
+	mounts := func(kind, name string) []map[string]any { return []map[string]any{{"Type": kind, "Name": name}} }
+	f.handle("GET /containers/json", func(w http.ResponseWriter, r *http.Request) {
+		if q := r.URL.Query(); q.Get("all") != "1" || q.Get("filters") != `{"volume":{"v":true}}` {
+			t.Errorf("asked with %v", q)
+		}
+		answers(200, []map[string]any{
+			{"Id": "a", "State": "exited", "Mounts": mounts("volume", "v")},
+			{"Id": "b", "State": "running", "Mounts": mounts("volume", "v2")},
+			{"Id": "c", "State": "running", "Mounts": mounts("bind", "v")},
+		})(w, r)
+	})
+	users, err := f.connect(t).UsersOf(t.Context(), "v")
+	if err != nil || len(users) != 1 || users[0].ID != "a" || users[0].Running() {
+		t.Errorf("users %+v, %v", users, err)
+	}
+}
+
+func TestLeftoversAreOfDeadRunsOfThisRepository(t *testing.T) {
+	dead := func(run string) bool { return run == "dead" }
+	for owner, want := range map[Owner]bool{
+		{RoleHelper, "repo", "dead"}: true, {RoleVerify, "repo", "dead"}: true,
+		{RoleHelper, "repo", "live"}: false, {RoleHelper, "other", "dead"}: false, {RoleRecovery, "repo", "dead"}: false,
+		{"", "repo", "dead"}: false, {RoleHelper, "repo", ""}: false,
+	} {
+		if _, got := leftover(owner.labels(), "repo", dead); got != want {
+			t.Errorf("%+v: %t", owner, got)
+		}
+	}
+}

@@ -14,10 +14,13 @@
 //
 // A stream that ended too early is an error, however cleanly it ended: a file
 // that is read to io.EOF is whole. A call or a stream that makes no progress
-// ends with an [IdleError].
+// ends with an [IdleError]. What leaves something behind in the engine has its
+// undo beside it, and the undo works after the context has ended.
 //
 // # What it does not do
 //
+// It cannot tell whether the output of [Engine.Exec] is whole: a raw stream has
+// no end of its own, so a script whose output matters must end it with a mark.
 // It knows nothing of Redis but the name of its process. It never pulls unless
 // [Engine.Pull] is called, never starts or stops a container that it did not
 // create, and never asks the engine to remove a container by itself when it

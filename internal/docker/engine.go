@@ -21,7 +21,9 @@ const (
 	// changeLimit ends a call that changes something: removing a large volume
 	// on a slow disk takes its time.
 	changeLimit = 5 * time.Minute
-	pingLimit   = 15 * time.Second
+	// pingLimit is for the first answer of a local engine. Another one has as
+	// long as any question: ssh takes its time.
+	pingLimit = 15 * time.Second
 	// undoLimit bounds what cleans up after the context has ended.
 	undoLimit = 2 * time.Minute
 )
@@ -89,7 +91,11 @@ func (e *Engine) open(t target) error {
 
 // negotiate settles on the newest API version that both sides speak.
 func (e *Engine) negotiate(ctx context.Context) error {
-	bounded, cancel := context.WithTimeout(ctx, min(pingLimit, e.idle))
+	limit := e.idle
+	if e.local {
+		limit = min(limit, pingLimit)
+	}
+	bounded, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	ping, err := e.api.Ping(bounded)
 	if err != nil {

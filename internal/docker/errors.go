@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -115,11 +116,14 @@ func (e *VersionError) Error() string {
 
 // HostError is returned when a Docker host or context cannot be used.
 type HostError struct {
+	What   string // "context" or "configuration"; empty: host
 	Name   string // as the user wrote it
 	Reason string
 }
 
-func (e *HostError) Error() string { return fmt.Sprintf("docker host %q: %s", e.Name, e.Reason) }
+func (e *HostError) Error() string {
+	return fmt.Sprintf("docker %s %q: %s", cmp.Or(e.What, "host"), e.Name, e.Reason)
+}
 
 // PublishError is returned when a port to publish cannot be understood.
 type PublishError struct {

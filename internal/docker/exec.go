@@ -30,7 +30,8 @@ type ExecResult struct {
 }
 
 // Exec runs a script and waits for its end. An exit code other than zero is
-// no error; one that could not be learnt is.
+// no error; one that could not be learnt is. When ctx ends first, the script
+// goes on by itself: it must be short.
 func (e *Engine) Exec(ctx context.Context, id string, s ExecSpec) (ExecResult, error) {
 	run, err := e.startExec(ctx, id, s, false)
 	if err != nil {
@@ -58,10 +59,10 @@ type execution struct {
 	conn types.HijackedResponse
 }
 
-func (e *Engine) startExec(ctx context.Context, container_ string, s ExecSpec, stdin bool) (*execution, error) {
-	op := operation{method: http.MethodPost, path: "/containers/" + container_ + "/exec", what: "exec in container " + container_, kind: "container", name: container_}
+func (e *Engine) startExec(ctx context.Context, id string, s ExecSpec, stdin bool) (*execution, error) {
+	op := operation{method: http.MethodPost, path: "/containers/" + id + "/exec", what: "exec in container " + id, kind: "container", name: id}
 	made, err := call(ctx, e, op, func(ctx context.Context) (container.ExecCreateResponse, error) {
-		return e.api.ContainerExecCreate(ctx, container_, container.ExecOptions{
+		return e.api.ContainerExecCreate(ctx, id, container.ExecOptions{
 			User: s.User, Cmd: s.Cmd, AttachStdin: stdin, AttachStdout: true, AttachStderr: true,
 		})
 	})

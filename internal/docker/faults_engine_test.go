@@ -158,7 +158,7 @@ func TestLostAnswerToACreationLeavesNothing(t *testing.T) {
 	for _, then := range []enginetest.Ending{enginetest.Broken, enginetest.Clean, enginetest.Stall} {
 		p.Clear()
 		p.Inject(enginetest.Fault{Path: "^/(containers|volumes)/create$", Bytes: 5, Then: then})
-		e.change = 2 * time.Second
+		e.change = 5 * time.Second
 		_, err := e.CreateHelper(t.Context(), owner, HelperSpec{ImageID: imageOf(t, e, enginetest.Redis70), Mount: dataMount(volume)})
 		if err == nil {
 			t.Errorf("ending %d: no error", then)

@@ -54,6 +54,7 @@ func checkRequest(t template, r request) error {
 	config, host := r.config, r.host // the originals stay as they are
 	rules := []func() error{
 		func() error { return takeIdentity(t, &config) },
+		func() error { return takePrivileges(t, config.User, &host) },
 		func() error { return takeProgram(t, &config) },
 		func() error { return takeMounts(t, &host) },
 		func() error { return takeNetwork(t, &host, r.networking) },
@@ -94,6 +95,31 @@ func takeIdentity(t template, c *container.Config) error {
 	}
 	c.Image, c.Labels = "", nil
 	return nil
+}
+
+// takePrivileges: none, but for a verifier of what root owns.
+func takePrivileges(t template, user string, h *container.HostConfig) error {
+	if t == recoveryBoot {
+		return nil
+	}
+	if !slices.Equal(h.CapDrop, []string{"ALL"}) || !slices.Equal(h.SecurityOpt, []string{"no-new-privileges"}) {
+		return guard("privileges are not dropped")
+	}
+	if !slices.Equal(h.CapAdd, capabilities(user)) {
+		return guard("privileges %q", h.CapAdd)
+	}
+	h.CapDrop, h.CapAdd, h.SecurityOpt = nil, nil, nil
+	return nil
+}
+
+// capabilities are those that a verifier keeps. A server that ran as root wrote
+// wherever it liked and minded no owner: its image's entrypoint and its server
+// can do in a verifier what they did there.
+func capabilities(user string) []string {
+	if uid, _, _ := strings.Cut(user, ":"); uid != "0" {
+		return nil
+	}
+	return []string{"CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"}
 }
 
 // takeProgram: what would run, as whom, and never an environment.
@@ -226,9 +252,6 @@ func takeLimits(t template, c *container.Config, h *container.HostConfig) error 
 		c.ExposedPorts, h.RestartPolicy, h.Memory = nil, container.RestartPolicy{}, 0
 		return nil
 	}
-	if !slices.Equal(h.CapDrop, []string{"ALL"}) || !slices.Equal(h.SecurityOpt, []string{"no-new-privileges"}) {
-		return guard("privileges are not dropped")
-	}
 	if c.Healthcheck == nil || !slices.Equal(c.Healthcheck.Test, []string{"NONE"}) {
 		return guard("a health check")
 	}
@@ -242,7 +265,7 @@ func takeLimits(t template, c *container.Config, h *container.HostConfig) error 
 	if !reflect.DeepEqual(h.LogConfig, log) {
 		return guard("log driver %q", h.LogConfig.Type)
 	}
-	c.Healthcheck, h.CapDrop, h.SecurityOpt, h.LogConfig = nil, nil, nil, container.LogConfig{}
+	c.Healthcheck, h.LogConfig = nil, container.LogConfig{}
 	return nil
 }
 

@@ -153,6 +153,32 @@ func TestHelperWritesOwnersModesAndBytes(t *testing.T) {
 	}
 }
 
+// An image that names a user of its own changes nothing of what is written.
+func TestHelperWriteKeepsOwnersWhateverTheImagesUser(t *testing.T) {
+	e := connect(t)
+	from := docker(t, "create", "--label", enginetest.Label, enginetest.Redis70)
+	t.Cleanup(func() { docker(t, "rm", "--force", "--volumes", from) })
+	for _, user := range []string{"1001", "daemon", "redis"} {
+		image := docker(t, "commit", "--change", "USER "+user, from)
+		t.Cleanup(func() { docker(t, "rmi", image) })
+		h, err := e.CreateHelper(t.Context(), newOwner(t, RoleHelper), HelperSpec{ImageID: image, Mount: dataMount(enginetest.NewVolume(t)), Write: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := h.Write(t.Context(), func(w *tar.Writer) error {
+			return w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: "data/", Uid: 1234, Gid: 2345, Mode: 0o750})
+		}); err != nil {
+			t.Errorf("user %s: %v", user, err)
+		}
+		if got, err := h.OpenDir(t.Context(), "/data"); err != nil || got != (DirStat{UID: 1234, GID: 2345, Mode: fs.ModeDir | 0o750}) {
+			t.Errorf("user %s: %+v, %v", user, got, err)
+		}
+		if err := h.Remove(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestHelperWriteBreaksOffWithItsProducer(t *testing.T) {
 	e := connect(t)
 	h := newHelper(t, e, enginetest.NewVolume(t), true)

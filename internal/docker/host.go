@@ -95,13 +95,13 @@ func (env Env) contextName() (string, error) {
 		return "", nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("docker configuration: %w", err)
+		return "", &HostError{What: "configuration", Name: path, Reason: err.Error()}
 	}
 	var config struct {
 		CurrentContext string `json:"currentContext"`
 	}
 	if err := json.Unmarshal(text, &config); err != nil {
-		return "", fmt.Errorf("docker configuration %s: %w", path, err)
+		return "", &HostError{What: "configuration", Name: path, Reason: err.Error()}
 	}
 	return config.CurrentContext, nil
 }
@@ -110,7 +110,7 @@ func (env Env) contextName() (string, error) {
 // hash of its name.
 func (env Env) fromContext(name string) (target, error) {
 	refuse := func(format string, args ...any) (target, error) {
-		return target{}, &HostError{Name: "context " + name, Reason: fmt.Sprintf(format, args...)}
+		return target{}, &HostError{What: "context", Name: name, Reason: fmt.Sprintf(format, args...)}
 	}
 	if env.ConfigDir == "" {
 		return refuse("no docker configuration directory")
@@ -118,8 +118,11 @@ func (env Env) fromContext(name string) (target, error) {
 	sum := sha256.Sum256([]byte(name))
 	id := hex.EncodeToString(sum[:])
 	text, err := os.ReadFile(filepath.Join(env.ConfigDir, "contexts", "meta", id, "meta.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return refuse("no such context in %s", env.ConfigDir)
+	}
 	if err != nil {
-		return refuse("no such context: %v", err)
+		return refuse("%v", err)
 	}
 	var meta struct {
 		Endpoints map[string]struct {

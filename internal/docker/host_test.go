@@ -164,7 +164,7 @@ func TestContextThatCannotBeUsedIsRefusedByName(t *testing.T) {
 	for _, name := range []string{"pipe", "cloud", "torn", "unknown", "../evil"} {
 		_, err := Env{Context: name, ConfigDir: config}.resolve()
 		bad := (*HostError)(nil)
-		if !errors.As(err, &bad) || bad.Name != "context "+name {
+		if !errors.As(err, &bad) || bad.What != "context" || bad.Name != name {
 			t.Errorf("context %s: %v", name, err)
 		}
 	}

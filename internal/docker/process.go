@@ -13,7 +13,7 @@ import (
 )
 
 // Process is a server's main process, with the ids that the engine's host
-// knows it by.
+// knows it by: where the engine maps user ids, those are not the container's.
 type Process struct {
 	PID   int
 	UID   int

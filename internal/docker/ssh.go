@@ -73,6 +73,8 @@ func startSSH(ctx context.Context, program string, args []string) (net.Conn, err
 	defer childOut.Close()
 	c := &childConn{in: in, out: out, exited: make(chan struct{}), stderr: &tail{max: 4 << 10}}
 	c.cmd = exec.Command(program, args...)
+	c.cmd.WaitDelay = time.Second // a master connection may keep stderr open
+	ownSession(c.cmd)
 	c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr = childIn, childOut, c.stderr
 	if err := c.cmd.Start(); err != nil {
 		in.Close()

@@ -45,7 +45,9 @@ func (h *Helper) Write(ctx context.Context, fill func(*tar.Writer) error) error 
 		sends.CloseWithError(err)
 		checked <- err
 	}()
-	sent := h.engine.api.CopyToContainer(w.ctx, h.id, "/", requestBody{clean}, container.CopyToContainerOptions{CopyUIDGID: true})
+	// Not CopyUIDGID: against its name it gives everything to the image's own
+	// user, where the image names one. Without it the entries' numbers hold.
+	sent := h.engine.api.CopyToContainer(w.ctx, h.id, "/", requestBody{clean}, container.CopyToContainerOptions{})
 	w.disarm()
 	clean.CloseWithError(errStopped) // frees our two, if the request was never sent
 	return h.verdict(w.ctx, op, <-filled, <-checked, sent)

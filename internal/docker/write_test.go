@@ -101,7 +101,7 @@ func TestWriteSendsOnePlainUncompressedTar(t *testing.T) {
 	if err != nil || u.err != nil || strings.Join(u.names, " ") != "data/ data/f" {
 		t.Fatalf("%v; the engine got %q, %v", err, u.names, u.err)
 	}
-	if u.query != "copyUIDGID=true&noOverwriteDirNonDir=true&path=%2F" {
+	if u.query != "noOverwriteDirNonDir=true&path=%2F" {
 		t.Errorf("query %s", u.query)
 	}
 	if want := 2*512 + 512 + 1024; len(u.raw) != want || !bytes.Contains(u.raw, []byte("abc")) || bytes.Contains(u.raw, []byte("xattr")) {

@@ -64,6 +64,7 @@ type Proxy struct {
 	mu       sync.Mutex
 	faults   []*planned
 	requests []Request
+	met      bool
 }
 
 type planned struct {
@@ -140,6 +141,13 @@ func (p *Proxy) Requests() []Request {
 	return append([]Request(nil), p.requests...)
 }
 
+// Met tells whether a fault has hit a request yet.
+func (p *Proxy) Met() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.met
+}
+
 func (p *Proxy) dial(ctx context.Context) (net.Conn, error) {
 	var d net.Dialer
 	return d.DialContext(ctx, "unix", p.upstream)
@@ -159,6 +167,7 @@ func (p *Proxy) note(r *http.Request) Fault {
 		}
 		f.seen++
 		if f.seen > f.Skip && (f.Times == 0 || f.seen <= f.Skip+f.Times) {
+			p.met = true
 			return f.Fault
 		}
 	}

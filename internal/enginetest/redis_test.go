@@ -13,6 +13,7 @@ import (
 func TestDumpShowsEveryChangeAndNoOther(t *testing.T) {
 	for _, image := range Images(t) {
 		t.Run(Short(image), func(t *testing.T) {
+			t.Parallel()
 			r := Start(t, Options{Image: image, Args: []string{"--save", "3600", "1"}})
 			r.Load(2)
 			before, digest := r.Dump(t), r.Digest(t)
@@ -76,6 +77,7 @@ func same(got, want string) bool {
 func TestServerWithoutNetworkIsReached(t *testing.T) {
 	for _, image := range Images(t) {
 		t.Run(Short(image), func(t *testing.T) {
+			t.Parallel()
 			r := Start(t, Options{Image: image, Network: "none", Password: "s3cret words"})
 			r.Load(1)
 			if len(r.Databases()) != 4 {

@@ -74,11 +74,8 @@ func (i *Instance) captureRDB(ctx context.Context, helper *docker.Helper, sink b
 	if err := i.server.SettleSecond(ctx, saved); err != nil {
 		return backup.Capture{}, i.named(err)
 	}
-	stored, summary, err := i.copyRDB(ctx, helper, dump, saved, sink, progress)
+	stored, summary, err := i.copyRDB(ctx, helper, dump, before, saved, sink, progress)
 	if err != nil {
-		return backup.Capture{}, err
-	}
-	if err := i.isOurs(ctx, helper, dump, before, saved, summary); err != nil {
 		return backup.Capture{}, err
 	}
 	got := backup.Capture{
@@ -97,7 +94,7 @@ func (i *Instance) captureRDB(ctx context.Context, helper *docker.Helper, sink b
 }
 
 // copyRDB streams the dump once: engine, checks, compressor, disk.
-func (i *Instance) copyRDB(ctx context.Context, helper *docker.Helper, dump string, saved server.Save, sink backup.Sink, progress backup.Progress) (snapshot.File, rdb.Summary, error) {
+func (i *Instance) copyRDB(ctx context.Context, helper *docker.Helper, dump string, before docker.FileStat, saved server.Save, sink backup.Sink, progress backup.Progress) (snapshot.File, rdb.Summary, error) {
 	var none snapshot.File
 	src, err := helper.Open(ctx, dump)
 	if err != nil {
@@ -123,11 +120,21 @@ func (i *Instance) copyRDB(ctx context.Context, helper *docker.Helper, dump stri
 	}
 	count := &counter{w: out, total: src.Size, report: func(done, total int64) { progress("copy", done, total) }}
 	summary, err := rdb.Scan(io.TeeReader(content, count))
+	if count.err != nil {
+		err = count.err // the scan has only passed it on
+	}
 	if closeErr := out.Close(); err == nil {
 		err = closeErr
 	}
 	if err == nil {
+		err = i.isOurs(ctx, helper, dump, before, saved, summary)
+	}
+	if err == nil {
 		err = i.sameCounts(ctx, saved, summary)
+	}
+	var wrong *WrongVolumeError
+	if errors.As(err, &wrong) {
+		return none, rdb.Summary{}, errors.Join(err, out.Discard())
 	}
 	if err != nil {
 		return none, rdb.Summary{}, fmt.Errorf("copy %s: %w", dump, errors.Join(err, out.Discard()))
@@ -237,10 +244,14 @@ type counter struct {
 	w           io.Writer
 	done, total int64
 	report      func(done, total int64)
+	err         error // of w, the first
 }
 
 func (c *counter) Write(p []byte) (int, error) {
 	n, err := c.w.Write(p)
+	if c.err == nil {
+		c.err = err
+	}
 	c.done += int64(n)
 	c.report(c.done, c.total)
 	return n, err

@@ -254,13 +254,19 @@ func (s *subject) ended(ctx context.Context, image docker.Image) error {
 		return fmt.Errorf("verifier did not start (exit code %d): %s %s", state.ExitCode, state.Error, complaint)
 	}
 	software, version := banner(log)
+	if software == "" && strings.Contains(log, "Bad directive") {
+		// The one option of ours that not all servers know.
+		return &verify.IncompatibleError{Image: imageName(image), Reason: fmt.Sprintf(
+			"its server is older than %s %s, which wrote it", s.entry.Manifest.Server.Software, s.entry.Manifest.Server.Version)}
+	}
 	if software == "" {
 		return fmt.Errorf("verifier ended with exit code %d before its server spoke: %s", state.ExitCode, complaint)
 	}
 	if why := incompatible(s.entry.Manifest.Server, software, version); why != "" {
 		return &verify.IncompatibleError{Image: imageName(image), Reason: why}
 	}
-	return &verify.RefusedError{Reason: fmt.Sprintf("%s %s refused the data: %s", software, version, complaint)}
+	s.facts.Server = software + " " + version
+	return &verify.RefusedError{Reason: fmt.Sprintf("%s refused the data: %s", s.facts.Server, complaint), Facts: s.facts}
 }
 
 func imageName(image docker.Image) string {
@@ -273,20 +279,26 @@ func imageName(image docker.Image) string {
 // logPrefix is what servers put before a message: process, time and level.
 var logPrefix = regexp.MustCompile(`^\d+:[A-Z] \d+ \S+ \d+ [0-9:.]+ [.\-*#] `)
 
-// complaint is the last thing that a server had to say, without its time.
+// routine is what servers log as loudly as their complaints.
+var routine = regexp.MustCompile(`^(WARNING|Server initialized|Configuration loaded|oO0OoO0OoO0Oo|(Redis|Valkey) version=)`)
+
+// complaint is what a server had to say at last, without the times: its last
+// two warnings, of which the first names the cause, or else its last line. What
+// it prints beside its log may name keys.
 func complaint(log string) string {
-	lines := strings.Split(strings.TrimSpace(log), "\n")
-	last := logPrefix.ReplaceAllString(strings.TrimSpace(lines[len(lines)-1]), "")
-	for _, line := range slices.Backward(lines) {
-		if strings.Contains(line, " # ") {
-			said := logPrefix.ReplaceAllString(strings.TrimSpace(line), "")
-			if said != last {
-				return said + "; " + last
-			}
-			break
+	var said []string
+	last := ""
+	for line := range strings.Lines(log) {
+		last = strings.TrimSpace(line)
+		text := logPrefix.ReplaceAllString(last, "")
+		if text != last && strings.HasSuffix(strings.TrimSuffix(last, text), "# ") && !routine.MatchString(text) {
+			said = append(said, text)
 		}
 	}
-	return last
+	if len(said) == 0 {
+		return logPrefix.ReplaceAllString(last, "")
+	}
+	return strings.Join(said[max(0, len(said)-2):], "; ")
 }
 
 // Observe counts and digests what the server loaded.

@@ -85,7 +85,7 @@ func (i *Instance) source() snapshot.Source {
 func describe(info server.Info) snapshot.Server {
 	s := snapshot.Server{
 		Software: info.Software, Version: info.Version, Role: info.Role, RunID: info.RunID,
-		UsedMemoryBytes: info.UsedMemory, ClusterEnabled: info.ClusterEnabled,
+		UsedMemoryBytes: info.UsedMemory, ClusterEnabled: info.ClusterEnabled, Replicas: info.ConnectedReplicas,
 	}
 	for _, m := range info.Modules {
 		s.Modules = append(s.Modules, snapshot.Module{Name: m.Name, Version: m.Version})

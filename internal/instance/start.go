@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"regexp"
 	"strings"
 	"time"
 
@@ -56,15 +57,13 @@ func (t Target) Start(ctx context.Context, p *restore.Plan, progress restore.Pro
 func (t Target) recoverySpec(ctx context.Context, p *restore.Plan, source *docker.Container) (docker.RecoverySpec, error) {
 	spec := docker.RecoverySpec{
 		Name: p.Start.Name, ImageID: p.Image.ID, Volume: p.Volume, Destination: p.Names.Destination, Publish: p.Start.Publish,
+		Networks: networks(p.Entry.Manifest, source),
 	}
 	if source != nil {
 		spec.User, spec.WorkingDir, spec.MemoryLimit = source.User, source.WorkingDir, source.MemoryLimit
 		spec.Entrypoint, spec.Cmd = source.Entrypoint, source.Cmd
-		for _, n := range source.Networks {
-			spec.Networks = append(spec.Networks, n.Name)
-		}
 		for _, m := range source.Mounts {
-			if path.Clean(m.Destination) != path.Clean(p.Names.Destination) {
+			if path.Clean(m.Destination) != path.Clean(p.Names.Destination) && !anonymous(m) {
 				spec.Config = append(spec.Config, m)
 			}
 		}
@@ -79,13 +78,20 @@ func (t Target) recoverySpec(ctx context.Context, p *restore.Plan, source *docke
 	spec.Entrypoint, spec.Cmd, spec.User, spec.WorkingDir = image.Entrypoint, image.Cmd, image.User, image.WorkingDir
 	spec.Cmd = append(append([]string{}, spec.Cmd...), "--dir", o.Dir, "--dbfilename", o.DBFilename,
 		"--databases", fmt.Sprint(o.Databases), "--appendonly", "no")
-	spec.Networks = []string{"bridge"}
 	return spec, nil
 }
 
-// serving waits until the started server has loaded the data, and counts. A
-// server that wants a password which we were not given is running, and nothing
-// more can be said of it: nil keys.
+// unnamed is what the engine calls a volume that nobody has named.
+var unnamed = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+// anonymous tells a volume that the image asked for, and that belongs to one
+// container: the next one gets its own.
+func anonymous(m docker.Mount) bool {
+	return m.Type == docker.MountVolume && unnamed.MatchString(m.Name)
+}
+
+// serving waits until the started server has loaded the data, and counts. Of a
+// server that wants a password which we were not given nothing can be said.
 func (t Target) serving(ctx context.Context, id string, p *restore.Plan, progress restore.Progress) (*int64, error) {
 	deadline := time.Now().Add(startTimeout)
 	for {
@@ -95,7 +101,7 @@ func (t Target) serving(ctx context.Context, id string, p *restore.Plan, progres
 		case err == nil && !info.Loading:
 			return checkServed(p, info)
 		case errors.As(err, &auth):
-			return nil, &StartError{Container: p.Start.Name, Reason: fmt.Sprintf("it runs, and its keys could not be counted: %v", err)}
+			return nil, fmt.Errorf("container %q runs, and its keys could not be counted: %w", p.Start.Name, err)
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
 		}

@@ -41,11 +41,19 @@ func (t Target) Survey(ctx context.Context, e repo.Entry, req restore.Request) (
 	if s.Names, s.Warnings, err = t.names(ctx, m, source, image, req.Layout); err != nil {
 		return s, err
 	}
+	joins, err := t.neighbours(ctx, m, source, req)
+	if err != nil {
+		return s, err
+	}
+	s.Warnings = append(s.Warnings, joins...)
 	if err := t.surveyVolume(ctx, m, image.ID, req, &s); err != nil {
 		return s, err
 	}
 	if req.Start != nil {
 		if err := t.nameIsFree(ctx, req.Start.Name); err != nil {
+			return s, err
+		}
+		if err := t.startsFromDump(ctx, source, m); err != nil {
 			return s, err
 		}
 	}
@@ -146,6 +154,25 @@ func (t Target) names(ctx context.Context, m *snapshot.Manifest, source *docker.
 	return names(given), warnings, nil
 }
 
+// startsFromDump refuses to start a container that would not load what was laid
+// down, although the user asked for just that: it would serve nothing, and
+// sooner or later save that over the restored dump.
+func (t Target) startsFromDump(ctx context.Context, source *docker.Container, m *snapshot.Manifest) error {
+	if source == nil {
+		return nil // the image's own command, with appendonly no
+	}
+	next, err := readStart(ctx, t.Engine, *source)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil && m.Source.Options.AppendOnly:
+		return &restore.AOFError{Started: true, Why: fmt.Sprintf("container %q ran with appendonly yes when it was captured (%v)", source.Name, err)}
+	case err == nil && next.options.first("appendonly", "no") == "yes":
+		return &restore.AOFError{Started: true, Why: fmt.Sprintf("appendonly yes by the %s of container %q", next.source, source.Name)}
+	}
+	return nil
+}
+
 // unreadable falls back to what the server was running with when it was
 // captured, which CONFIG SET may have changed.
 func (t Target) unreadable(_ context.Context, c docker.Container, recorded snapshot.Options, names func(snapshot.Options) restore.Names, why error) (restore.Names, []string, error) {
@@ -197,7 +224,7 @@ func (t Target) surveyVolume(ctx context.Context, m *snapshot.Manifest, imageID 
 	}
 	for _, u := range users {
 		if u.State == "running" || u.State == "paused" || u.State == "restarting" {
-			return &restore.VolumeError{Volume: v.Name, Reason: fmt.Sprintf("it is in use by container %q", u.Name)}
+			return &restore.VolumeError{Volume: v.Name, Needed: true, Reason: fmt.Sprintf("it is in use by container %q", u.Name)}
 		}
 	}
 	held, err := t.contents(ctx, imageID, v.Name, m.Source.Mount.Destination)
@@ -208,7 +235,8 @@ func (t Target) surveyVolume(ctx context.Context, m *snapshot.Manifest, imageID 
 	if s.BeginAnew, why = leftOver(v, users, held, req.Leftover); s.BeginAnew || len(held) == 0 {
 		return nil
 	}
-	return &restore.VolumeError{Volume: v.Name, Reason: fmt.Sprintf("it is not empty: it holds %s%s", quoteList(held), why)}
+	return &restore.VolumeError{Volume: v.Name, Needed: v.Name == m.Source.Mount.Name,
+		Reason: fmt.Sprintf("it is not empty: it holds %s%s", quoteList(held), why)}
 }
 
 // contentsLimit is how many names of a volume are looked at: more than any

@@ -195,6 +195,13 @@ func TestCheckNotesWhatKilledRunsLeft(t *testing.T) {
 	}
 	write(t, filepath.Join(source, marksDraft), nil)
 	write(t, filepath.Join(source, restoreDraft+strings.Repeat("0", 16)), nil)
+	live, err := r.StartRun(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer live.End()
+	inUse := filepath.Join(source, restoreDraft+live.ID())
+	write(t, inUse, nil)
 	report, err := r.Check(t.Context(), CheckOptions{})
 	if err != nil || len(report.Problems) > 0 || len(report.Notes) != 4 {
 		t.Errorf("check: %+v %v", report, err)
@@ -205,6 +212,9 @@ func TestCheckNotesWhatKilledRunsLeft(t *testing.T) {
 	report, err = r.Check(t.Context(), CheckOptions{})
 	if err != nil || len(report.Notes) != 1 || !strings.HasPrefix(report.Notes[0].File, "sessions/"+prunedPrefix) {
 		t.Errorf("check after the sweep: %+v %v", report, err)
+	}
+	if _, err := os.Stat(inUse); err != nil {
+		t.Errorf("what a live run writes was swept: %v", err)
 	}
 }
 

@@ -96,7 +96,12 @@ type AmbiguousError struct {
 }
 
 func (e *AmbiguousError) Error() string {
-	return fmt.Sprintf("%d snapshots begin with %s: %s", len(e.IDs), e.Prefix, strings.Join(e.IDs, ", "))
+	const shown = 6
+	ids, rest := e.IDs, ""
+	if len(ids) > shown {
+		ids, rest = ids[:shown-1], fmt.Sprintf(" and %d more", len(ids)-shown+1)
+	}
+	return fmt.Sprintf("%d snapshots begin with %s: %s%s", len(e.IDs), e.Prefix, strings.Join(ids, ", "), rest)
 }
 
 // NoSnapshotError says that no good snapshot of a source fits, and which good
@@ -130,12 +135,21 @@ func (e *NoSnapshotError) Error() string {
 // Is makes errors.Is(err, ErrNotFound) hold.
 func (e *NoSnapshotError) Is(target error) bool { return target == ErrNotFound }
 
-// DamagedError is a Problem of the one snapshot that was asked for.
-type DamagedError struct{ Problem Problem }
+// DamagedError is a Problem of the one snapshot that was asked for. Err is what
+// it came from, or nil.
+type DamagedError struct {
+	Problem Problem
+	Err     error
+}
 
 func (e *DamagedError) Error() string {
+	if e.Problem.File == "" {
+		return fmt.Sprintf("snapshot %s: %s", e.Problem.ID, e.Problem.Problem)
+	}
 	return fmt.Sprintf("snapshot %s: %s: %s", e.Problem.ID, e.Problem.File, e.Problem.Problem)
 }
+
+func (e *DamagedError) Unwrap() error { return e.Err }
 
 // NotDurableError says that a snapshot was committed and can be read, but that
 // its name may not survive a loss of power.

@@ -117,7 +117,7 @@ func (r *Repo) Get(prefix string) (Entry, error) {
 	}
 	f := r.load(match[0])
 	if !f.ok {
-		return Entry{}, &DamagedError{Problem: f.problems[0]}
+		return Entry{}, &DamagedError{Problem: f.problems[0], Err: f.err}
 	}
 	return f.entry, nil
 }
@@ -173,6 +173,7 @@ type loaded struct {
 	entry    Entry
 	ok       bool
 	problems []Problem
+	err      error // what the problem of one that is not ok came from, if anything
 }
 
 // maxReaders bounds the files that a listing has open at once.
@@ -208,13 +209,15 @@ func (r *Repo) load(p place) loaded {
 	}
 	dir := filepath.Join(r.sourceDir(p.source), p.id)
 	text, err := readSmall(filepath.Join(dir, snapshot.ManifestName), manifestLimit)
-	if err != nil {
-		return problem(snapshot.ManifestName, "%s", reason(err))
+	var m *snapshot.Manifest
+	if err == nil {
+		m, err = snapshot.DecodeManifest(bytes.NewReader(text))
 	}
-	m, err := snapshot.DecodeManifest(bytes.NewReader(text))
 	switch {
 	case err != nil:
-		return problem(snapshot.ManifestName, "%s", reason(err))
+		l := problem(snapshot.ManifestName, "%s", reason(err))
+		l.err = err
+		return l
 	case string(m.ID) != p.id:
 		return problem(snapshot.ManifestName, "it is of snapshot %s", m.ID)
 	case m.Source.Name != p.source:
@@ -312,10 +315,16 @@ func reason(err error) string {
 // OpenStored opens a payload file as it is stored. The caller closes it.
 func (e Entry) OpenStored(f snapshot.File) (*os.File, error) {
 	stored, err := openStored(e.Dir, f.Name)
-	if err != nil {
-		return nil, fmt.Errorf("snapshot %s: %w", e.Manifest.ID, err)
+	if err == nil {
+		return stored, nil
 	}
-	return stored, nil
+	if info, statErr := os.Lstat(filepath.Join(e.Dir, f.Name)); statErr == nil && !info.Mode().IsRegular() {
+		err = &irregularError{path: f.Name}
+	}
+	if odd := (*irregularError)(nil); errors.As(err, &odd) || errors.Is(err, fs.ErrNotExist) {
+		return nil, &DamagedError{Problem: e.problem(f.Name, err), Err: err}
+	}
+	return nil, fmt.Errorf("snapshot %s: %w", e.Manifest.ID, err)
 }
 
 // Open opens a payload file's content. It comes to io.EOF only if size and
@@ -329,13 +338,23 @@ func (e Entry) Open(f snapshot.File) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("snapshot %s: %w", e.Manifest.ID, err), stored.Close())
 	}
-	return &contentReader{ReadCloser: content, stored: stored}, nil
+	return &contentReader{ReadCloser: content, id: e.Manifest.ID, stored: stored}, nil
 }
 
-// contentReader closes the file under the decompressor too.
+// contentReader names the snapshot in errors, and closes the file under the
+// decompressor too.
 type contentReader struct {
 	io.ReadCloser
+	id     snapshot.ID
 	stored *os.File
+}
+
+func (c *contentReader) Read(p []byte) (int, error) {
+	n, err := c.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		err = fmt.Errorf("snapshot %s: %w", c.id, err)
+	}
+	return n, err
 }
 
 func (c *contentReader) Close() error {

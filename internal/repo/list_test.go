@@ -162,9 +162,20 @@ func TestFault37HostileManifest(t *testing.T) {
 			if strings.Contains(l.Problems[0].Problem, r.Dir()) || strings.Contains(l.Problems[0].Problem, "\n") {
 				t.Errorf("problem %q", l.Problems[0].Problem)
 			}
+			want := map[string]string{
+				"100 MB": "read: 104857600 bytes, more than the 1048576 it may have", "missing": "missing",
+				"FIFO": "not a regular file", "directory": "not a regular file", "link to another": "not a regular file",
+			}[name]
+			if want != "" && l.Problems[0].Problem != want {
+				t.Errorf("problem %q, want %q", l.Problems[0].Problem, want)
+			}
 			var damaged *DamagedError
 			if _, err := r.Get(id); !errors.As(err, &damaged) || damaged.Problem != l.Problems[0] {
 				t.Errorf("get: %v", err)
+			}
+			var format *snapshot.NewerFormatError
+			if _, err := r.Get(id); errors.As(err, &format) != (name == "newer format" || name == "needed feature") {
+				t.Errorf("get: %v, is it of a newer format: %v", err, format)
 			}
 			if _, err := r.Get(string(newer.Manifest.ID)); err != nil {
 				t.Errorf("get of a neighbour: %v", err)
@@ -279,17 +290,21 @@ func TestProofOfAnotherManifestIsNone(t *testing.T) {
 	if err != nil || got.Verified() != Never || len(got.Problems) != 1 {
 		t.Errorf("a proof of another snapshot counts: %+v %v", got, err)
 	}
-	// It names this snapshot, but not as it is now.
-	old := *proof(e, snapshot.Passed)
-	old.ManifestID = other.ManifestSHA256
-	text, err := snapshot.EncodeProof(&old)
-	if err != nil {
-		t.Fatal(err)
-	}
-	write(t, filepath.Join(e.Dir, snapshot.ProofName), text)
-	got, err = r.Get(string(e.Manifest.ID))
-	if err != nil || got.Verified() != Never || len(got.Problems) != 1 {
-		t.Errorf("a proof of another manifest counts: %+v %v", got, err)
+	for name, change := range map[string]func(p *snapshot.Proof){
+		"this snapshot as it was": func(p *snapshot.Proof) { p.ManifestID = other.ManifestSHA256 },
+		"another of its name":     func(p *snapshot.Proof) { p.ID = other.Manifest.ID },
+	} {
+		p := proof(e, snapshot.Passed)
+		change(p)
+		text, err := snapshot.EncodeProof(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(e.Dir, snapshot.ProofName), text)
+		got, err = r.Get(string(e.Manifest.ID))
+		if err != nil || got.Verified() != Never || len(got.Problems) != 1 {
+			t.Errorf("a proof of %s counts: %+v %v", name, got, err)
+		}
 	}
 }
 
@@ -390,6 +405,13 @@ func TestFault66PayloadNameLeadsNowhereElse(t *testing.T) {
 		if problems, err := e.Check(t.Context(), CheckOptions{ReadData: true}); err != nil || len(problems) == 0 {
 			t.Errorf("%s: check finds %v %v", name, problems, err)
 		}
+	}
+	if err := os.RemoveAll(path); err != nil {
+		t.Fatal(err)
+	}
+	var damaged *DamagedError
+	if _, err := e.Open(f); !errors.As(err, &damaged) || damaged.Problem != (Problem{ID: string(e.Manifest.ID), File: f.Name, Problem: "missing"}) {
+		t.Errorf("a payload that is missing: %v", err)
 	}
 	for _, name := range []string{"../" + string(e.Manifest.ID) + "/" + snapshot.SumsName, secret} {
 		if in, err := e.OpenStored(snapshot.File{Name: name}); err == nil {

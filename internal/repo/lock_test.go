@@ -232,6 +232,54 @@ func TestLockThatIsUnheardOf(t *testing.T) {
 	}
 }
 
+// Between the opening of a lock file and the lock on it, the file may be removed
+// and made again. Who has locked what is gone has locked nothing.
+func TestLockIsOnTheFileThatHasTheName(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "lock")
+	for name, happen := range map[string]func() error{
+		"removed":         func() error { return os.Remove(path) },
+		"made again":      func() error { return errors.Join(os.Remove(path), os.WriteFile(path, nil, 0o600)) },
+		"nothing happens": func() error { return nil },
+	} {
+		write(t, path, nil)
+		f, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := happen(); err != nil {
+			t.Fatal(err)
+		}
+		same, err := lockOpen(f, path, unix.LOCK_EX)
+		if want := name == "nothing happens"; same != want || err != nil {
+			t.Errorf("%s: locked %v, %v", name, same, err)
+		}
+		f.Close()
+	}
+	if _, err := lockDir(filepath.Join(dir, "renamed meanwhile")); !errors.Is(err, ErrExists) {
+		t.Errorf("a directory that was there: %v", err)
+	}
+}
+
+func TestLockFileThatIsSomethingElse(t *testing.T) {
+	r := newRepo(t)
+	commit(t, r, "sessions", day(8), 1, nil)
+	path := filepath.Join(r.sourceDir("sessions"), keepLock)
+	for name, lay := range map[string]func() error{
+		"FIFO":      func() error { return unix.Mkfifo(path, 0o600) },
+		"directory": func() error { return os.Mkdir(path, 0o700) },
+		"link":      func() error { return os.Symlink(writerLock, path) },
+	} {
+		os.Remove(path)
+		if err := lay(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.LockKeep(t.Context(), "sessions", 0); err == nil || errors.Is(err, ErrLocked) {
+			t.Errorf("a lock on a %s: %v", name, err)
+		}
+	}
+}
+
 // asNobody lets do run without the rights of root.
 func asNobody(t *testing.T, do func()) {
 	t.Helper()
@@ -284,6 +332,10 @@ func TestRepositoryThatCannotBeWrittenIsTold(t *testing.T) {
 			if err := do(); !errors.Is(err, ErrNotWritable) {
 				t.Errorf("%s: %v", what, err)
 			}
+		}
+		var unusable *UnusableError
+		if _, _, err := Create(filepath.Join(r.Dir(), "new")); !errors.As(err, &unusable) || !strings.Contains(unusable.Reason, "cannot be written") {
+			t.Errorf("a repository where nothing can be written: %v", err)
 		}
 		got, err := r.Get(string(e.Manifest.ID))
 		if err != nil {

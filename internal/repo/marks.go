@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"github.com/redisbak/redisbak/snapshot"
 )
@@ -30,7 +31,7 @@ func (r *Repo) UpdateMarks(ctx context.Context, e Entry, change func(*snapshot.M
 		now := Entry{Manifest: e.Manifest, Dir: e.Dir}
 		now.readMarks()
 		if now.MarksUnknown {
-			return "", nil, errors.New(now.Problems[0].Problem)
+			return "", nil, &DamagedError{Problem: now.Problems[0]}
 		}
 		marks = now.Marks
 		if err := change(&marks); err != nil {
@@ -38,8 +39,12 @@ func (r *Repo) UpdateMarks(ctx context.Context, e Entry, change func(*snapshot.M
 		}
 		marks.ID = e.Manifest.ID
 		text, err := snapshot.EncodeMarks(&marks)
+		marks.Tags = slices.Compact(slices.Sorted(slices.Values(marks.Tags)))
 		return snapshot.MarksName, text, err
 	})
+	if damaged := (*DamagedError)(nil); errors.As(err, &damaged) {
+		return snapshot.Marks{}, damaged
+	}
 	if err != nil {
 		return snapshot.Marks{}, fmt.Errorf("%s of snapshot %s: %w", snapshot.MarksName, e.Manifest.ID, err)
 	}

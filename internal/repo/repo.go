@@ -41,6 +41,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/redisbak/redisbak/snapshot"
 )
 
@@ -104,6 +106,8 @@ func Init(dir string, opts ...Option) (*Repo, error) {
 		if err := build(path, opts); err != nil {
 			return nil, err
 		}
+	case errors.Is(err, unix.ENOTDIR):
+		return nil, &UnusableError{Dir: path, Reason: "what is above it is not a directory"}
 	default:
 		return nil, err
 	}
@@ -157,7 +161,11 @@ func build(path string, opts []Option) error {
 	// one, and locked, so that two at once do not mix.
 	draft := filepath.Join(parent, "."+filepath.Base(path)+".redisbak-new")
 	d := osDisk{}
-	if err := d.Mkdir(draft); err != nil && !errors.Is(err, fs.ErrExist) {
+	switch err := d.Mkdir(draft); {
+	case err == nil, errors.Is(err, fs.ErrExist):
+	case errors.Is(writeError(err), ErrNotWritable):
+		return &UnusableError{Dir: path, Reason: fmt.Sprintf("%s cannot be written: %s", parent, reason(err))}
+	default:
 		return err
 	}
 	release, err := lockDir(draft)
@@ -188,10 +196,14 @@ func furnish(path string) error {
 	if err != nil {
 		return err
 	}
+	if _, err := os.Lstat(filepath.Join(resolved, markerName)); err == nil {
+		if _, err := readMarker(resolved); err != nil {
+			return err
+		}
+		return fmt.Errorf("repository %s: %w", path, ErrExists)
+	}
 	for _, e := range names {
 		switch e.Name() {
-		case markerName:
-			return fmt.Errorf("repository %s: %w", path, ErrExists)
 		case markerName + newSuffix, "lost+found":
 		default:
 			return &UnusableError{Dir: path, Reason: "it is not empty"}
@@ -226,6 +238,8 @@ func resolve(dir string) (string, error) {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return "", &NoRepositoryError{Dir: path, Reason: "no such directory"}
+	case errors.Is(err, unix.ENOTDIR):
+		return "", &NoRepositoryError{Dir: path, Reason: "what is above it is not a directory"}
 	case err != nil:
 		return "", fmt.Errorf("repository %s: %w", path, err)
 	}

@@ -31,10 +31,9 @@ func perImage(t *testing.T, test func(t *testing.T, image string)) {
 
 func optionsFor(t *testing.T, r *enginetest.Redis) Options {
 	t.Helper()
-	addr := r.Addr()
 	return Options{Timeout: 10 * time.Second, Dial: func(ctx context.Context) (net.Conn, error) {
 		var d net.Dialer
-		return d.DialContext(ctx, "tcp", addr)
+		return d.DialContext(ctx, "tcp", r.Addr()) // which a restart may change
 	}}
 }
 

@@ -135,34 +135,33 @@ func (l *link) close() error {
 }
 
 func (l *link) greet(ctx context.Context, username, password string) error {
+	auth := command("AUTH", password)
+	if username != "" {
+		auth = command("AUTH", username, password)
+	}
 	if password != "" || username != "" {
-		auth := command("AUTH", password)
-		if username != "" {
-			auth = command("AUTH", username, password)
-		}
-		replies, err := l.do(ctx, auth)
-		if err != nil {
+		if _, err := l.one(ctx, auth); err != nil {
 			return err
 		}
-		if replies[0].err != nil {
-			return replies[0].err
-		}
 	}
-	replies, err := l.do(ctx, command("PING"))
-	if err != nil {
-		return err
-	}
-	answer, err := replies[0].text()
-	if isReply(err, "MISCONF") {
+	answer, err := l.one(ctx, command("PING"))
+	switch {
+	case isReply(err, "MISCONF"):
 		return nil
-	}
-	if err != nil {
+	case err != nil:
 		return err
-	}
-	if answer != "PONG" {
+	case answer != "PONG":
 		return ErrNotRedis
 	}
 	return nil
+}
+
+func (l *link) one(ctx context.Context, r request) (string, error) {
+	replies, err := l.do(ctx, r)
+	if err != nil {
+		return "", err
+	}
+	return replies[0].text()
 }
 
 // do sends the requests in one write and reads their answers. Its error means

@@ -3,9 +3,11 @@
 package server
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os/exec"
 	"strings"
@@ -35,9 +37,12 @@ func TestSaveAmongHostileNeighbours(t *testing.T) {
 			defer leave()
 			n := hostile(ctx, t, r)
 			s := connectTo(t, r)
-			writer := r.Client()
+			writer, shelf := r.Client(), watch(t, r)
 			aborted := 0
 			for good := 0; good < successes; {
+				if good%2 == 1 {
+					awaitTrap(r)
+				}
 				marker := fmt.Sprintf("marker-%d-%d-", good, aborted)
 				if _, err := writer.Do("SET", "marker", marker); err != nil {
 					t.Fatal(err)
@@ -51,7 +56,7 @@ func TestSaveAmongHostileNeighbours(t *testing.T) {
 					t.Fatalf("after %d saves: %v", good, err)
 				}
 				good++
-				if !strings.Contains(dumpFile(r), marker) {
+				if !shelf.holds(t, marker) {
 					t.Fatalf("save %d is older than its request: %+v", good, saved)
 				}
 				if len(saved.Keyspace) != 1 || saved.Keyspace[0].Keys != 1002 {
@@ -63,6 +68,54 @@ func TestSaveAmongHostileNeighbours(t *testing.T) {
 			t.Logf("%d saves, %d aborted; neighbours: %s", successes, aborted, counts)
 		})
 	}
+}
+
+// awaitTrap waits for the moment in which a careless request would be answered
+// at once by someone else's older save: it runs, and no save has ended yet in
+// this second.
+func awaitTrap(r *enginetest.Redis) {
+	enginetest.Poll(3*time.Second, func() bool {
+		sec, usec, _ := strings.Cut(r.Cmd("TIME"), "\n")
+		return r.Field("rdb_bgsave_in_progress") == "1" && r.Field("rdb_last_save_time") < sec && len(usec) == 6 && usec > "060000"
+	})
+}
+
+// shelf looks into the dump file at once, before a neighbour can put a newer
+// one in the place of a stale one.
+type shelf struct {
+	ask    io.Writer
+	answer *bufio.Reader
+}
+
+func watch(t *testing.T, r *enginetest.Redis) shelf {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "docker", "exec", "--interactive", r.Name, "bash", "-c",
+		`while read -r text; do grep -aqF "$text" /data/dump.rdb && echo yes || echo no; done`)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = in.Close(); _ = cmd.Wait() })
+	return shelf{in, bufio.NewReader(out)}
+}
+
+func (s shelf) holds(t *testing.T, text string) bool {
+	t.Helper()
+	if _, err := fmt.Fprintln(s.ask, text); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := s.answer.ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer == "yes\n"
 }
 
 // neighbours are running until their context ends.

@@ -25,8 +25,8 @@ const DefaultTimeout = 15 * time.Second
 
 // Options say how to reach a server.
 type Options struct {
-	// Dial opens the connection. It is called again where a connection was
-	// lost between two questions.
+	// Dial opens the connection; its context ends when the connection stands.
+	// It is called again where a connection was lost between two questions.
 	Dial func(context.Context) (net.Conn, error)
 
 	Username string

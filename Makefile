@@ -1,0 +1,96 @@
+# redisbak: how it is built, shown and tested. `make help` lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := build
+
+# The version is the nearest tag, or the commit, or nothing outside a checkout.
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
+
+# Tools of `make lint`, at versions that everybody shares.
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.8.0
+
+# Programs that `./...` does not see.
+PROGRAMS := ./testdata/bench ./internal/docker/testdata/nc
+
+FUZZTIME ?= 30s
+
+# The time that one package's tests may take. The whole of `make test`, with the
+# images, must be done in 25 minutes on two cores.
+TEST_TIMEOUT := 20m
+FULL_TIMEOUT := 4h
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/redisbak, one static binary
+	@mkdir -p bin
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o bin/redisbak ./cmd/redisbak
+
+.PHONY: demo
+demo: build ## lose a Redis and get it back, before your eyes
+	@testdata/demo/demo.sh bin/redisbak
+
+.PHONY: engine
+engine:
+	@testdata/engine/ensure.sh
+
+.PHONY: images
+images: engine ## make the images of the servers that tests run on
+	@testdata/images/build.sh
+
+.PHONY: test-unit
+test-unit: ## the tests that need no Docker
+	go test ./...
+
+# The tests behind the tag come with all the others, so that nothing runs twice
+# but what the race detector looks at.
+.PHONY: test
+test: images vet race ## all tests, on real servers, sweeps at a tenth of their size
+	go test -tags engine -p 1 -timeout $(TEST_TIMEOUT) ./...
+
+.PHONY: test-full
+test-full: images vet race ## all tests at full size: hours
+	REDISBAK_TEST_FULL=1 go test -tags engine -p 1 -count 1 -timeout $(FULL_TIMEOUT) ./...
+
+# The race detector needs a C compiler. Where there is none, the tests run
+# without it, and this says so.
+.PHONY: race
+race:
+	@if command -v "$$(go env CC)" >/dev/null; then \
+		echo "go test -race ./..."; CGO_ENABLED=1 go test -race -timeout $(TEST_TIMEOUT) ./...; \
+	else \
+		echo "no C compiler here: the race detector is left out"; \
+	fi
+
+.PHONY: vet
+vet:
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then printf 'not formatted by gofmt:\n%s\n' "$$unformatted"; exit 1; fi
+	go vet ./...
+	go vet -tags engine ./... $(PROGRAMS)
+
+.PHONY: lint
+lint: vet ## gofmt, go vet, staticcheck, shellcheck, known vulnerabilities
+	go run $(STATICCHECK) -tags engine ./... $(PROGRAMS)
+	@.ci/shellcheck
+	@.ci/vulncheck $(GOVULNCHECK)
+
+.PHONY: bench
+bench: build images ## measure against the ways of doing it by hand
+	go run -tags bench ./testdata/bench
+
+.PHONY: fuzz
+fuzz: ## each fuzz target for FUZZTIME (30s)
+	@grep -rl --include='*_test.go' '^func Fuzz' . | sort | while read -r file; do \
+		sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/p' "$$file" | while read -r target; do \
+			echo "go test -run '^$$' -fuzz '^$$target\$$' -fuzztime $(FUZZTIME) $$(dirname "$$file")"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")" </dev/null; \
+		done; \
+	done
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin

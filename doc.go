@@ -1,0 +1,51 @@
+// Package redisbak is the root of redisbak, which copies a Redis server that
+// keeps its data in a Docker volume into a repository of snapshots, proves each
+// snapshot by booting it, and puts any of them back with one command.
+//
+// There is no code here, only the map of the house and, in imports_test.go, the
+// test that holds everybody to it. docs/DESIGN.md says why it is built so.
+//
+// # The nouns
+//
+//	Instance   one Redis server in one container on one volume or bind mount
+//	Snapshot   one immutable copy of its data, at one point in time
+//	Repo       a directory of snapshots, with its locks
+//	Draft      a snapshot being written; it is real only after its commit
+//	Plan       what a restore will do, printable before anything changes
+//	Proof      what a boot of a snapshot showed
+//
+// # The verbs
+//
+// Each means one thing, in the code, the commands and the documents: capture
+// (out of Redis), commit (into the repository), stage, swap, undo, prune (delete
+// by policy), check (re-read bytes), verify (boot).
+//
+// # The rooms
+//
+//	cmd/redisbak         the command line: one file a command, one table of errors
+//	backup               use case: Instance -> Draft -> commit; says when it is suspect
+//	restore              use case: make a Plan, carry it out
+//	verify               use case: boot a throw-away copy, question it, write the Proof
+//	snapshot             the format on disk, specified in snapshot/FORMAT.md
+//	internal/repo        snapshots at rest: layout, locks, draft to commit, list, check
+//	internal/instance    joins the three below; what the use cases ask for
+//	internal/docker      containers, volumes, copies in and out, guarded templates
+//	internal/server      a live Redis or Valkey: INFO, CONFIG, a save of one's own
+//	internal/rdb         the bytes of an RDB file: structure and checksum
+//	internal/enginetest  for tests only: real servers, data of every kind, comparison
+//
+// # The arrows
+//
+// Imports point down the house and never back:
+//
+//	cmd/redisbak
+//	  |-- backup, verify, restore ------> internal/repo -> snapshot
+//	  `-- internal/instance ------------> internal/docker, internal/server, internal/rdb
+//
+// The use cases import no technology. They declare the few methods that they
+// need of it; internal/instance knows the use cases and has these methods, by
+// joining docker, server and rdb, which do not know each other. Each library has one owner: Docker's client belongs to
+// internal/docker, the Redis client to internal/server, compression to
+// snapshot, the command line to cmd/redisbak; no type of theirs crosses the
+// owner's border, so that a change of library is a change in one package.
+package redisbak
