@@ -151,6 +151,9 @@ func Prepare(ctx context.Context, t Target, r *repo.Repo, e repo.Entry, req Requ
 	if req.Start != nil && req.Start.Name == "" {
 		req.Start.Name = DefaultContainer(e.Manifest)
 	}
+	if err := e.Sound(ctx); err != nil {
+		return nil, err
+	}
 	leftover, err := leftover(r, e.Manifest.Source.Name, req.Volume)
 	if err != nil {
 		return nil, err

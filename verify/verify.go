@@ -124,6 +124,9 @@ func Run(ctx context.Context, lab Lab, r *repo.Repo, e repo.Entry, opts Options)
 	default:
 		defer keep.Release()
 	}
+	if err := e.Sound(ctx); err != nil {
+		return Proof{}, err
+	}
 	proof, err := boot(ctx, lab, e, opts)
 	if err != nil {
 		return Proof{}, err

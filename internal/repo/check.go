@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/redisbak/redisbak/snapshot"
@@ -296,4 +297,24 @@ func (r *Repo) leftovers() ([]Problem, error) {
 		notes = append(notes, torn...)
 	}
 	return notes, nil
+}
+
+// Sound is a *DamagedError where the manifest, the sums or the payload are not
+// what they were at the commit, as far as that shows without reading the
+// payload. What depends on a snapshot asks it first: a listing believes a
+// manifest whose hash nobody has compared. Proof and marks do not count here;
+// without them the payload is as good as ever.
+func (e Entry) Sound(ctx context.Context) error {
+	problems, err := e.Check(ctx, CheckOptions{})
+	if err != nil {
+		return err
+	}
+	for _, p := range problems {
+		essential := p.File == snapshot.ManifestName || p.File == snapshot.SumsName ||
+			slices.ContainsFunc(e.Manifest.Files, func(f snapshot.File) bool { return f.Name == p.File })
+		if essential {
+			return &DamagedError{Problem: p}
+		}
+	}
+	return nil
 }
