@@ -46,15 +46,21 @@ images: engine ## make the images of the servers that tests run on
 test-unit: ## the tests that need no Docker
 	go test ./...
 
-# The tests behind the tag come with all the others, so that nothing runs twice
-# but what the race detector looks at.
+# What takes processors and what takes the network and the disk go together;
+# then the tests behind the tag, with all the others, two packages at a time:
+# most of their time they wait for an engine or a server.
+BEFORE_TEST = $(MAKE) --no-print-directory --jobs 2 images race && $(MAKE) --no-print-directory vet
+ENGINE_TEST = go test -tags engine -p 2
+
 .PHONY: test
-test: images vet race ## all tests, on real servers, sweeps at a tenth of their size
-	go test -tags engine -p 1 -timeout $(TEST_TIMEOUT) ./...
+test: ## all tests, on real servers, sweeps at a tenth of their size
+	@$(BEFORE_TEST)
+	$(ENGINE_TEST) -timeout $(TEST_TIMEOUT) ./...
 
 .PHONY: test-full
-test-full: images vet race ## all tests at full size: hours
-	REDISBAK_TEST_FULL=1 go test -tags engine -p 1 -count 1 -timeout $(FULL_TIMEOUT) ./...
+test-full: ## all tests at full size: hours
+	@$(BEFORE_TEST)
+	REDISBAK_TEST_FULL=1 $(ENGINE_TEST) -count 1 -timeout $(FULL_TIMEOUT) ./...
 
 # The race detector needs a C compiler. Where there is none, the tests run
 # without it, and this says so.
@@ -69,11 +75,11 @@ race:
 .PHONY: vet
 vet:
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then printf 'not formatted by gofmt:\n%s\n' "$$unformatted"; exit 1; fi
-	go vet ./...
 	go vet -tags engine ./... $(PROGRAMS)
 
 .PHONY: lint
 lint: vet ## gofmt, go vet, staticcheck, shellcheck, known vulnerabilities
+	go vet ./...
 	go run $(STATICCHECK) -tags engine ./... $(PROGRAMS)
 	@.ci/shellcheck
 	@.ci/vulncheck $(GOVULNCHECK)

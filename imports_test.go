@@ -69,6 +69,7 @@ func house() map[string]room {
 
 		// It shares no code, and no mistake, with what is tested.
 		"internal/enginetest": {forTests: true},
+		"internal/repotest":   {imports: []string{"internal/repo", "snapshot"}, forTests: true},
 
 		// Programs that tests and measurements build.
 		"internal/docker/testdata/nc": {forTests: true},

@@ -170,7 +170,7 @@ func Prepare(ctx context.Context, t Target, r *repo.Repo, e repo.Entry, req Requ
 	if s.BeginAnew {
 		p.replaces = leftover.Run
 	}
-	p.Verify = mode == VerifyAlways || mode == VerifyUnproven && !proven(e, s.Layout)
+	p.Verify = mode == VerifyAlways || mode == VerifyUnproven && !proven(e, s.Layout, s.Image)
 	p.Steps = p.steps()
 	return p, nil
 }
@@ -189,15 +189,17 @@ func leftover(r *repo.Repo, source, volume string) (*repo.RestoreRecord, error) 
 	return nil, nil
 }
 
-func proven(e repo.Entry, layout string) bool {
-	return e.Proof != nil && e.Proof.Result == snapshot.Passed && e.Proof.Layout == layout
+// proven: a boot of the same layout by the same image showed the data. Another
+// image may be one that cannot load them.
+func proven(e repo.Entry, layout string, image Image) bool {
+	return e.Proof != nil && e.Proof.Result == snapshot.Passed && e.Proof.Layout == layout && e.Proof.ImageID == image.ID
 }
 
 // Run carries p out. The caller holds the source's keep lock.
 func Run(ctx context.Context, t Target, r *repo.Repo, p *Plan, opts Options) (Result, error) {
 	began := opts.Now()
 	result := Result{Plan: p, Keys: p.Keys()}
-	if proven(p.Entry, p.Layout) {
+	if proven(p.Entry, p.Layout, p.Image) {
 		result.Proof = p.Entry.Proof
 	}
 	if err := checkStored(ctx, p.Entry, opts.Progress); err != nil {
