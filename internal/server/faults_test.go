@@ -307,7 +307,7 @@ func TestLoadingServer(t *testing.T) {
 		r.Fill(800, 10_000) // it looks up from loading every 2 MiB
 		r.Cmd("SAVE")
 		slower := enginetest.Start(t, enginetest.Options{Image: image, Volume: r.Volume, Unready: true,
-			Args: []string{"--key-load-delay", "5000"}})
+			Args: []string{"--key-load-delay", "15000"}})
 		var err error
 		enginetest.Eventually(t, time.Minute, "an answer", func() bool {
 			_, err = Connect(t.Context(), optionsFor(t, slower))
