@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 	"strconv"
+	"strings"
 
 	"github.com/redisbak/redisbak/internal/docker"
 	"github.com/redisbak/redisbak/internal/server"
@@ -102,8 +103,12 @@ type start struct {
 var errHidden = errors.New("its command line does not show the server's options")
 
 // configScript prints a configuration file from inside the container. $1 is
-// its path, from the command line.
-const configScript = `cat -- "$1"`
+// its path, from the command line. The mark after it tells a whole file from
+// one whose end was lost on the way: that may be the line that counts.
+const (
+	configScript = `cat -- "$1" && printf '\n%s' '` + configEnd + `'`
+	configEnd    = "# redisbak read this file to its end"
+)
 
 // includeDepth bounds files that include files.
 const includeDepth = 8
@@ -149,7 +154,11 @@ func readConfig(ctx context.Context, e *docker.Engine, c docker.Container, file 
 	if res.ExitCode != 0 {
 		return fmt.Errorf("configuration file %s in container %q: %s", file, c.Name, firstLine(res.Stderr))
 	}
-	for _, include := range parseConfig(string(res.Stdout), into) {
+	text, whole := strings.CutSuffix(string(res.Stdout), configEnd)
+	if !whole {
+		return fmt.Errorf("configuration file %s in container %q: its end did not arrive", file, c.Name)
+	}
+	for _, include := range parseConfig(text, into) {
 		if err := readConfig(ctx, e, c, include, into, depth-1); err != nil {
 			return err
 		}
