@@ -33,7 +33,7 @@
 //	internal/server      a live Redis or Valkey: INFO, CONFIG, a save of one's own
 //	internal/rdb         the bytes of an RDB file: structure and checksum
 //	internal/enginetest  for tests only: real servers, data of every kind, comparison
-//	internal/repotest    for tests only: a repository with a snapshot, without a server
+//	internal/repotest    for tests only: a repository without a server and an engine
 //
 // # The arrows
 //

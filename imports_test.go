@@ -118,6 +118,21 @@ func TestHouse(t *testing.T) {
 	}
 }
 
+// Who reads the map finds every room on it.
+func TestMapNamesEveryRoom(t *testing.T) {
+	for _, page := range []string{"doc.go", "docs/DESIGN.md"} {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for dir := range house() {
+			if dir != "." && !strings.Contains(dir, "testdata") && !bytes.Contains(text, []byte(dir+" ")) {
+				t.Errorf("%s: no %s", page, dir)
+			}
+		}
+	}
+}
+
 func rules() map[string]func([]file) []string {
 	return map[string]func([]file) []string{
 		"arrows":             followsArrows,
