@@ -311,7 +311,7 @@ func TestDemo(t *testing.T) {
 	if shown == nil {
 		t.Fatal("README.md has no transcript of make demo")
 	}
-	out = strings.TrimLeft(strings.ReplaceAll(out, "redisbak-test/", ""), "\n")
+	out = strings.TrimLeft(out, "\n")
 	if os.Getenv("REDISBAK_TEST_UPDATE") == "1" {
 		quoted := []byte(strings.ReplaceAll(out, "$", "$$"))
 		if err := os.WriteFile(path, demoFence.ReplaceAll(readme, append(append([]byte("${1}"), quoted...), "${3}"...)), 0o644); err != nil {

@@ -31,7 +31,7 @@ func perImage(t *testing.T, test func(t *testing.T, image string)) {
 
 func optionsFor(t *testing.T, r *enginetest.Redis) Options {
 	t.Helper()
-	return Options{Timeout: 10 * time.Second, Dial: func(ctx context.Context) (net.Conn, error) {
+	return Options{Timeout: 30 * time.Second, Dial: func(ctx context.Context) (net.Conn, error) {
 		var d net.Dialer
 		return d.DialContext(ctx, "tcp", r.Addr()) // which a restart may change
 	}}

@@ -231,7 +231,7 @@ func TestSaveInTheSecondOfAnotherOrOfTheStart(t *testing.T) {
 			if _, err := s.Save(t.Context(), SaveOptions{}); err != nil {
 				t.Fatal(err)
 			}
-			if d := time.Since(began); d > 10*time.Second {
+			if d := time.Since(began); d > 30*time.Second {
 				t.Errorf("took %s", d)
 			}
 			if !strings.Contains(dumpFile(r), r.Cmd("GET", "marker")) {
@@ -239,6 +239,8 @@ func TestSaveInTheSecondOfAnotherOrOfTheStart(t *testing.T) {
 			}
 		}
 		r.Restart()
+		// Another container may have taken the address meanwhile.
+		s = connectTo(t, r)
 		r.Cmd("SET", "marker", "after-the-start")
 		if _, err := s.Save(t.Context(), SaveOptions{}); err != nil {
 			t.Fatal(err)
