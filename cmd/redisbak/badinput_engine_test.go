@@ -289,7 +289,7 @@ func TestSnapshotOfAServerThatIsLoading(t *testing.T) {
 		_, err := slow.Try("PING")
 		return err != nil && strings.HasPrefix(err.Error(), "LOADING")
 	})
-	h.comesTo(exitFailure, "error: container \"NAME\": redis is loading its data set\nhint: wait until it has loaded its data, and run it again\n",
+	h.comesTo(exitFailure, "error: container \"NAME\": its server is still loading its data\nhint: wait until it has loaded its data, and run it again\n",
 		h.run("snapshot", slow.Name), "NAME="+slow.Name)
 	if listed := h.listed(t); len(listed) != 0 {
 		t.Errorf("listed: %v", listed)

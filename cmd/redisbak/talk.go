@@ -120,8 +120,8 @@ func newBar(w io.Writer, phase string, total int64, color bool) *progressbar.Pro
 	return progressbar.NewOptions64(total, options...)
 }
 
-// countsKeys: a server that saves or loads tells keys, all else is bytes.
-func countsKeys(phase string) bool { return phase == "save" || phase == "load" }
+// countsKeys: a server that saves tells keys, all else is bytes.
+func countsKeys(phase string) bool { return phase == "save" }
 
 func (s *talkState) endBar() {
 	if s.bar != nil {

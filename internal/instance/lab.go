@@ -26,14 +26,10 @@ import (
 type Lab struct {
 	Engine *docker.Engine
 	Owner  docker.Owner // of the objects that it makes; the role is the Lab's
-	// BootTimeout bounds the time from start to served data without any sign
-	// of progress. 0: two minutes.
-	BootTimeout time.Duration
 }
 
 const (
-	bootTimeout = 2 * time.Minute
-	bootPoll    = 50 * time.Millisecond
+	bootPoll = 50 * time.Millisecond
 	// lookTimeout bounds one look at a server that may still be loading.
 	lookTimeout = 15 * time.Second
 	// answerTimeout bounds what a server does to all of its data before it
@@ -151,7 +147,7 @@ func (s *subject) boot(ctx context.Context, image docker.Image, memory int64, pr
 	if err := s.verifier.Start(ctx); err != nil {
 		return err
 	}
-	if err := s.serve(ctx, image); err != nil {
+	if err := s.serve(ctx, image, progress); err != nil {
 		return err
 	}
 	s.facts.Load = time.Since(began)
@@ -186,23 +182,26 @@ func bootCommand(m *snapshot.Manifest, image docker.Image) []string {
 	return cmd
 }
 
-// serve waits until the server has loaded the data, as long as it progresses.
-func (s *subject) serve(ctx context.Context, image docker.Image) error {
-	limit := s.lab.BootTimeout
-	if limit == 0 {
-		limit = bootTimeout
-	}
-	deadline := time.Now().Add(limit)
+// serve waits until the server has loaded the data, as long as it gets on.
+func (s *subject) serve(ctx context.Context, image docker.Image, progress restore.Progress) error {
+	patience := newPatience(time.Now())
 	for {
-		ready, err := s.look(ctx)
-		if ready || ctx.Err() != nil {
-			return err
+		info, err := s.look(ctx)
+		if err == nil && !info.Loading {
+			s.facts.Server = info.Software + " " + info.Version
+			return nil
+		}
+		if ctx.Err() != nil {
+			return errors.Join(err, ctx.Err())
 		}
 		if ended := s.ended(ctx, image); ended != nil {
 			return ended
 		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("verifier did not serve the data within %s: %w", limit, err)
+		if patience.over(time.Now(), info) {
+			return errors.Join(fmt.Errorf("verifier has not got on with loading the data for %s", standstill), err)
+		}
+		if info.Loading {
+			progress("load", info.LoadedBytes, info.LoadTotal)
 		}
 		select {
 		case <-ctx.Done():
@@ -212,8 +211,8 @@ func (s *subject) serve(ctx context.Context, image docker.Image) error {
 	}
 }
 
-// look asks the server once; the error says why it is not ready.
-func (s *subject) look(ctx context.Context) (bool, error) {
+// look asks the server once how it is.
+func (s *subject) look(ctx context.Context) (server.Info, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	if s.trial == nil {
@@ -221,19 +220,11 @@ func (s *subject) look(ctx context.Context) (bool, error) {
 			return s.verifier.Dial(ctx, defaultPort)
 		}})
 		if err != nil {
-			return false, err
+			return server.Info{}, err
 		}
 		s.trial = trial
 	}
-	info, err := s.trial.Info(ctx)
-	if err != nil {
-		return false, err
-	}
-	if info.Loading {
-		return false, errors.New("still loading")
-	}
-	s.facts.Server = info.Software + " " + info.Version
-	return true, nil
+	return s.trial.Info(ctx)
 }
 
 // ended explains a verifier that has stopped; nil while it runs.

@@ -15,11 +15,8 @@ import (
 	"github.com/redisbak/redisbak/snapshot"
 )
 
-const (
-	startPoll = 100 * time.Millisecond
-	// startTimeout bounds the time without progress of a started server.
-	startTimeout = 2 * time.Minute
-)
+// startPoll is the time between two looks at a started server.
+const startPoll = 100 * time.Millisecond
 
 // StartError says that the container of a restored volume is there but does
 // not serve the data.
@@ -93,7 +90,7 @@ func anonymous(m docker.Mount) bool {
 // serving waits until the started server has loaded the data, and counts. Of a
 // server that wants a password which we were not given nothing can be said.
 func (t Target) serving(ctx context.Context, id string, p *restore.Plan, progress restore.Progress) (*int64, error) {
-	deadline := time.Now().Add(startTimeout)
+	patience := newPatience(time.Now())
 	for {
 		info, err := t.ask(ctx, id)
 		var auth *server.AuthError
@@ -112,10 +109,12 @@ func (t Target) serving(ctx context.Context, id string, p *restore.Plan, progres
 		if !c.Running() {
 			return nil, &StartError{Container: p.Start.Name, Reason: fmt.Sprintf("it does not stay up: it is %s; its log tells why", c.State)}
 		}
-		if time.Now().After(deadline) {
-			return nil, &StartError{Container: p.Start.Name, Reason: fmt.Sprintf("it did not serve the data within %s: %v", startTimeout, err)}
+		if patience.over(time.Now(), info) {
+			return nil, &StartError{Container: p.Start.Name, Reason: fmt.Sprintf("it has not got on with loading the data for %s: %v", standstill, err)}
 		}
-		progress("load", info.LoadedKeys, 0)
+		if info.Loading {
+			progress("load", info.LoadedBytes, info.LoadTotal)
+		}
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()

@@ -302,7 +302,7 @@ func TestBlockedServer(t *testing.T) {
 	})
 }
 
-// A server that loads says so instead of serving.
+// A server that loads tells how far it has come, and is asked for no save.
 func TestLoadingServer(t *testing.T) {
 	perImage(t, func(t *testing.T, image string) {
 		r := enginetest.Start(t, enginetest.Options{Image: image})
@@ -310,11 +310,18 @@ func TestLoadingServer(t *testing.T) {
 		r.Cmd("SAVE")
 		slower := enginetest.Start(t, enginetest.Options{Image: image, Volume: r.Volume, Unready: true,
 			Args: []string{"--key-load-delay", "15000"}})
-		var err error
-		enginetest.Eventually(t, time.Minute, "an answer", func() bool {
-			_, err = Connect(t.Context(), optionsFor(t, slower))
-			return !isUnreachable(err)
+		var s *Server
+		enginetest.Eventually(t, time.Minute, "an answer", func() (connected bool) {
+			var err error
+			s, err = Connect(t.Context(), optionsFor(t, slower))
+			return err == nil
 		})
+		defer s.Close()
+		i, err := s.Info(t.Context())
+		if err != nil || !i.Loading || i.LoadedBytes <= 0 || i.LoadedBytes >= i.LoadTotal {
+			t.Errorf("loading: %v, %d of %d bytes, %v", i.Loading, i.LoadedBytes, i.LoadTotal, err)
+		}
+		_, err = s.Save(t.Context(), SaveOptions{})
 		var loading *LoadingError
 		if !errors.As(err, &loading) {
 			t.Errorf("got %v", err)

@@ -45,6 +45,8 @@ type Info struct {
 	ClusterEnabled       bool
 
 	Loading              bool
+	LoadedBytes          int64 // of the files that it loads; zero when it does not
+	LoadTotal            int64 // bytes
 	AsyncLoading         bool
 	LoadedKeys           int64 // by the last load of an RDB
 	ExpiredOnLoad        int64 // keys that the last load dropped as expired
@@ -183,6 +185,8 @@ func (f fields) server(i *Info) {
 
 func (f fields) persistence(i *Info) {
 	i.Loading = f.flag("loading")
+	i.LoadedBytes = f.number("loading_loaded_bytes")
+	i.LoadTotal = f.number("loading_total_bytes")
 	i.AsyncLoading = f.flag("async_loading")
 	i.LoadedKeys = f.number("rdb_last_load_keys_loaded")
 	i.ExpiredOnLoad = f.number("rdb_last_load_keys_expired")

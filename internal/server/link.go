@@ -145,9 +145,10 @@ func (l *link) greet(ctx context.Context, username, password string) error {
 		}
 	}
 	answer, err := l.one(ctx, command("PING"))
+	var loading *LoadingError
 	switch {
-	case isReply(err, "MISCONF"):
-		return nil
+	case isReply(err, "MISCONF"), errors.As(err, &loading):
+		return nil // INFO, which both let pass, says so and more
 	case err != nil:
 		return err
 	case answer != "PONG":

@@ -42,10 +42,11 @@ type Server struct {
 }
 
 // Connect dials, authenticates and pings. A server that refuses writes
-// (MISCONF) is connected like any other: its INFO says so.
+// (MISCONF) or still loads its data is connected like any other: its INFO says
+// so.
 //
-// Errors: [UnreachableError], [ErrDenied], [ErrNotRedis], [*AuthError],
-// [*LoadingError], or ctx's.
+// Errors: [UnreachableError], [ErrDenied], [ErrNotRedis], [*AuthError], or
+// ctx's.
 func Connect(ctx context.Context, o Options) (*Server, error) {
 	if o.Timeout <= 0 {
 		o.Timeout = DefaultTimeout
