@@ -94,11 +94,14 @@ func (t talk) progress(phase string, done, total int64) {
 		s.endBar()
 		s.phase = phase
 		s.bar = newBar(s.w, phase, total, s.color)
+		// At its first moment it has no rate yet. A bar that cannot be drawn is
+		// no reason to stop.
+		_ = s.bar.RenderBlank()
+		return
 	}
 	if total > 0 {
 		s.bar.ChangeMax64(total)
 	}
-	// A bar that cannot be drawn is no reason to stop.
 	_ = s.bar.Set64(done)
 }
 
