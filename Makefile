@@ -86,7 +86,7 @@ lint: vet ## gofmt, go vet, staticcheck, shellcheck, known vulnerabilities
 
 .PHONY: bench
 bench: build images ## measure against the ways of doing it by hand
-	go run -tags bench ./testdata/bench
+	go run ./testdata/bench
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME (30s)

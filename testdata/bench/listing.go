@@ -38,7 +38,7 @@ func (b *bench) listing(ctx context.Context) error {
 		rss = max(rss, peak(cmd))
 	}
 	slices.Sort(took)
-	say("\n### `redisbak list --json` over %d snapshots\n", listed)
+	say("\n### `redisbak list --json` over %d verified snapshots\n", listed)
 	heading("median", "peak memory")
 	row(fmt.Sprintf("%d ms", took[len(took)/2].Milliseconds()), mib(rss))
 	return nil
@@ -88,11 +88,20 @@ func write(dir string, m *snapshot.Manifest, payload []byte) error {
 	if err != nil {
 		return err
 	}
+	sum := sha256.Sum256(encoded)
+	proof, err := snapshot.EncodeProof(&snapshot.Proof{
+		ID: m.ID, Result: snapshot.Passed, At: m.FinishedAt, Layout: "rdb", ImageID: m.Source.ImageID, Server: "redis 7.0.15",
+		Keyspace: m.Keyspace, ManifestID: hex.EncodeToString(sum[:]),
+	})
+	if err != nil {
+		return err
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
 	for name, content := range map[string][]byte{
-		snapshot.ManifestName: encoded, snapshot.SumsName: snapshot.EncodeSums(snapshot.SumsFor(m, encoded)), "dump.rdb": payload,
+		snapshot.ManifestName: encoded, snapshot.SumsName: snapshot.EncodeSums(snapshot.SumsFor(m, encoded)),
+		snapshot.ProofName: proof, "dump.rdb": payload,
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
 			return err
