@@ -7,9 +7,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/redisbak/redisbak/internal/enginetest"
@@ -24,6 +26,51 @@ func sized(few, all int) int {
 		return all
 	}
 	return few
+}
+
+// must fails the test unless the exit code is this one.
+func (r result) must(t testing.TB, code int) result {
+	t.Helper()
+	if r.code != code {
+		t.Fatalf("exit code %d, want %d: %s", r.code, code, r)
+	}
+	return r
+}
+
+// document reads the one JSON document of stdout.
+func document[T any](t testing.TB, r result) T {
+	t.Helper()
+	var v T
+	if err := json.Unmarshal([]byte(r.stdout), &v); err != nil {
+		t.Fatalf("stdout is no JSON document: %v: %s", err, r)
+	}
+	return v
+}
+
+// build makes the real command, once for all tests.
+var build = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "redisbak-test-")
+	if err != nil {
+		return "", err
+	}
+	shared = dir
+	path := filepath.Join(dir, "redisbak")
+	cmd := exec.Command("go", "build", "-o", path, ".")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build: %w: %s", err, out)
+	}
+	return path, nil
+})
+
+// binary is the path of the real command.
+func binary(t testing.TB) string {
+	t.Helper()
+	path, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // home is one test's repository. What commands made for it at the engine goes

@@ -14,7 +14,8 @@ import (
 // probeScript looks at the data directory with the eyes of the server's own
 // user: the engine tells no free space, and root can write where the server
 // cannot. $1 is the directory, or empty for the server's working directory,
-// which is always its data directory. It changes nothing.
+// which is always its data directory. It changes nothing. Its last line tells a
+// whole answer from one whose end was lost on the way.
 const probeScript = `
 for s in /proc/[0-9]*; do
   read -r c 2>/dev/null <"$s/comm" || continue
@@ -29,7 +30,7 @@ echo "df $(df -Pk "$d" | tail -n 1)"
 echo "overcommit $(cat /proc/sys/vm/overcommit_memory)"
 while read -r k v _; do [ "$k" = MemAvailable: ] && echo "available $v"; done </proc/meminfo
 for f in "$d"/*.rdb; do [ -f "$f" ] && echo "rdb ${f##*/}"; done
-exit 0
+echo end
 `
 
 // probed is what the probe saw. A field that it could not see is zero, and -1
@@ -54,11 +55,16 @@ func probe(ctx context.Context, e *docker.Engine, c docker.Container, p docker.P
 		return probed{}, fmt.Errorf("look at the data directory from inside container %q: exit code %d: %s",
 			c.Name, res.ExitCode, firstLine(res.Stderr))
 	}
-	return parseProbe(res.Stdout), nil
+	seen, whole := parseProbe(res.Stdout)
+	if !whole {
+		return probed{}, fmt.Errorf("look at the data directory from inside container %q: the end of the answer did not arrive", c.Name)
+	}
+	return seen, nil
 }
 
-func parseProbe(out []byte) probed {
-	got := probed{freeBytes: -1, available: -1, overcommit: -1}
+// parseProbe reads what the script printed, and says whether that is all.
+func parseProbe(out []byte) (got probed, whole bool) {
+	got = probed{freeBytes: -1, available: -1, overcommit: -1}
 	lines := bufio.NewScanner(bytes.NewReader(out))
 	for lines.Scan() {
 		key, value, _ := strings.Cut(lines.Text(), " ")
@@ -79,9 +85,11 @@ func parseProbe(out []byte) probed {
 			}
 		case "rdb":
 			got.rdbFiles = append(got.rdbFiles, value)
+		case "end":
+			whole = true
 		}
 	}
-	return got
+	return got, whole
 }
 
 // dfAvailable reads the fourth column of a line of `df -Pk`, from the right:
