@@ -14,8 +14,8 @@ func (a *app) acceptCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "accept ID",
 		Short: "Say that a suspect snapshot is as it should be",
-		Long: `Make a suspect snapshot good: its drop in keys or bytes was meant. Later snapshots
-are compared with it and what comes after it.`,
+		Long: `Make a suspect snapshot good: its drop in keys or bytes was meant. Later
+snapshots are compared with it and what comes after it.`,
 		Args:              takes(1, 1),
 		ValidArgsFunction: a.completeIDs,
 		RunE:              func(cmd *cobra.Command, args []string) error { return a.runAccept(cmd.Context(), args[0]) },

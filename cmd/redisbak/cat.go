@@ -14,9 +14,9 @@ func (a *app) catCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "cat ID|latest [FILE]",
 		Short: "Write a snapshot's file to standard output, uncompressed",
-		Long: `Write FILE of a snapshot to standard output as the server wrote it, checked against
-its checksums on the way. FILE is its path in the volume, as "redisbak show" has
-it; it may be left out where there is only one.
+		Long: `Write FILE of a snapshot to standard output as the server wrote it, checked
+against its checksums on the way. FILE is its path in the volume, as
+"redisbak show" has it; it may be left out where there is only one.
 
 The checksums are known to be right only at the end: use the output only if the
 exit code is 0.`,

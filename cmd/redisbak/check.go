@@ -12,10 +12,10 @@ func (a *app) checkCommand() *cobra.Command {
 	var readData, json bool
 	cmd := &cobra.Command{
 		Use:   "check",
-		Short: "Check the repository: structure, sizes and, with --read-data, every byte",
-		Long: `Check every snapshot's manifest, checksums file, names and sizes; with --read-data
-also read and decompress every stored byte. Each problem names snapshot and file.
-The exit code is 13 if there is one. Nothing is changed.`,
+		Short: "Check the repository: structure, sizes and, if asked, every byte",
+		Long: `Check every snapshot's manifest, checksums file, names and sizes; with
+--read-data also read and decompress every stored byte. Each problem names
+snapshot and file. The exit code is 13 if there is one. Nothing is changed.`,
 		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.runCheck(cmd.Context(), readData, json) },
 	}

@@ -14,8 +14,8 @@ func (a *app) listCommand() *cobra.Command {
 		Use:   "list [SOURCE]",
 		Short: "List the snapshots, newest first",
 		Long: `List the snapshots of SOURCE, or of all sources, newest first. A damaged one is
-named as a problem and hides none of its neighbours. On a terminal the time is an
-age; in a pipe it is RFC 3339, in UTC.`,
+named as a problem and hides none of its neighbours. On a terminal the time is
+an age; in a pipe it is RFC 3339, in UTC.`,
 		Example:           "  redisbak list\n  redisbak list redis-server --json",
 		Args:              takes(0, 1),
 		ValidArgsFunction: a.completeSources,

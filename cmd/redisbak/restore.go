@@ -37,16 +37,17 @@ func (a *app) restoreCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "restore [SOURCE]",
 		Short: "Put a snapshot back into a fresh volume",
-		Long: `Lay a snapshot down in a fresh volume from which the original container, started
-with its own command line, serves exactly the snapshot's data. The source and its
-volume are not touched. Without --date, --at or --id, the newest good snapshot is
-taken; SOURCE may be left out where the repository has only one.
+		Long: `Lay a snapshot down in a fresh volume from which the original container,
+started with its own command line, serves exactly the snapshot's data. The
+source and its volume are not touched. Without --date, --at or --id, the newest
+good snapshot is taken; SOURCE may be left out where the repository has only
+one.
 
 The volume is called <volume>-recovery-<id> unless --volume names another, which
-must not exist or be empty. With --start a container like the original is started
-on it; without, the lines that switch a compose file over are printed.`,
+must not exist or be empty. With --start a container like the original is
+started on it; without, the lines that switch a compose file over are printed.`,
 		Example: `  redisbak restore --date 20260208
-  redisbak restore redis-server --at "2h ago" --start --publish 127.0.0.1:6380:6379
+  redisbak restore redis-server --at "2h ago" --start
   redisbak restore --id 20260208T031502Z-7k3f --volume redis-data-new --dry-run`,
 		Args:              takes(0, 1),
 		ValidArgsFunction: a.completeSources,
@@ -69,7 +70,7 @@ on it; without, the lines that switch a compose file over are printed.`,
 	f.StringVar(&o.name, "name", "", "`NAME` of the container that --start makes")
 	f.StringArrayVar(&o.publish, "publish", nil, "publish a port of it, `P` as docker run -p takes it; may be repeated")
 	f.BoolVar(&o.verify, "verify", false, "boot a throw-away copy first although the snapshot is proven")
-	f.BoolVar(&o.noVerify, "no-verify", false, "do not boot a throw-away copy first although it is not")
+	f.BoolVar(&o.noVerify, "no-verify", false, "do not boot a throw-away copy first, proven or not")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the plan and change nothing")
 	f.BoolVar(&o.yes, "yes", false, "ask nothing; a restore into a fresh volume never does")
 	f.BoolVar(&o.json, "json", false, "print a JSON document")

@@ -71,6 +71,7 @@ of them back into a fresh volume with one command.`,
 	}
 	a.globals.addFlags(root.PersistentFlags())
 	root.SetHelpCommand(helpCommand(root))
+	root.SetUsageTemplate(narrow(root.UsageTemplate()))
 	root.AddCommand(
 		a.initCommand(), a.snapshotCommand(), a.listCommand(), a.showCommand(), a.catCommand(),
 		a.verifyCommand(), a.checkCommand(), a.restoreCommand(), a.acceptCommand(), a.versionCommand(),

@@ -34,9 +34,9 @@ func (a *app) snapshotCommand() *cobra.Command {
 commit it to the repository and boot a throw-away copy of it. Without CONTAINER,
 the only running container that runs Redis or Valkey is taken.
 
-A snapshot with less than half of the keys or bytes that are usual for its source
-is committed as suspect: it is kept, never chosen by itself, and the exit code
-is 3 until "redisbak accept" says that the drop was meant.`,
+A snapshot with less than half of the keys or bytes that are usual for its
+source is committed as suspect: it is kept, never chosen by itself, and the exit
+code is 3. "redisbak accept" says that the drop was meant.`,
 		Example: `  redisbak snapshot redis-server
   redisbak snapshot --all --json`,
 		ValidArgsFunction: a.completeContainers,

@@ -59,6 +59,12 @@ func unknownCommand(root *cobra.Command, name string) error {
 	return hinted(usagef("unknown command %q", name), append(hints, root.CommandPath()+" --help lists the commands")...)
 }
 
+// narrow has a template of cobra's wrap the flags: help is read in terminals of
+// 80 columns too.
+func narrow(template string) string {
+	return strings.ReplaceAll(template, ".FlagUsages", ".FlagUsagesWrapped 80")
+}
+
 // helpCommand is cobra's, except that an unknown command is an error.
 func helpCommand(root *cobra.Command) *cobra.Command {
 	return &cobra.Command{

@@ -21,9 +21,9 @@ func (a *app) verifyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify [ID|latest]",
 		Short: "Prove a snapshot by booting a throw-away copy of it",
-		Long: `Lay a snapshot down on a scratch volume, boot the snapshot's own image on it,
-without a network, count the keys, write, save and append, and remove both again.
-Without ID, the newest good snapshot is taken.
+		Long: `Lay a snapshot down on a scratch volume, boot the snapshot's own image on it
+without a network, count the keys, write, save and append, and remove both
+again. Without ID, the newest good snapshot is taken.
 
 The exit code is 0 if it passed, 13 if it failed, and 1 if the boot could not be
 carried out, which says nothing about the snapshot.`,
