@@ -49,6 +49,7 @@ func house() map[string]room {
 				"internal/repo", "internal/instance", "internal/docker", "internal/server", "internal/rdb",
 				cobra, bar, terminal, units,
 			},
+			tests: []string{unix}, // a terminal to talk to
 		},
 
 		"backup":  {imports: []string{"internal/repo", "snapshot"}},
