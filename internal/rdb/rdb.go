@@ -104,10 +104,40 @@ func ScanAt(r io.Reader, at time.Time) (Summary, error) {
 		err = w.drain()
 	case err == nil:
 		w.report.Counted = true
-		err = w.footer()
+		if err = w.footer(); err == nil {
+			err = w.nothing()
+		}
 	}
 	if err != nil {
 		return Summary{}, err
 	}
 	return w.summary(), nil
+}
+
+// ScanPreamble reads the RDB file with which an append-only file may begin, and
+// returns what follows it. Size in the summary is that of the preamble. A
+// preamble with content that this package does not know has no end that it
+// could tell: its summary is not Counted, and rest is nil.
+func ScanPreamble(r io.Reader) (s Summary, rest io.Reader, err error) {
+	w := newWalker(r)
+	if err := w.header(); err != nil {
+		return Summary{}, nil, err
+	}
+	if err = w.known(); err == nil {
+		err = w.walk()
+	}
+	if unknown := (*unknownError)(nil); errors.As(err, &unknown) {
+		w.report.Unknown = unknown.what
+		return w.summary(), nil, nil
+	}
+	if err == nil {
+		w.report.Counted = true
+		err = w.footer()
+	}
+	if err != nil {
+		return Summary{}, nil, err
+	}
+	s = w.summary()
+	s.Size = w.offset()
+	return s, w.rest(), nil
 }

@@ -1,6 +1,7 @@
 package rdb
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"hash/crc64"
@@ -124,29 +125,49 @@ func (s *source) skip(n uint64) error {
 	return nil
 }
 
-// footer checks the checksum, which comes next, and that the file ends there.
+// footer checks the checksum, which comes next.
 func (s *source) footer(present bool) (disabled bool, err error) {
 	s.sum()
-	if present {
-		if err := s.need(footerSize); err != nil {
-			return false, err
-		}
-		if disabled, err = s.check(s.buf[s.pos:]); err != nil {
-			return false, err
-		}
-		s.pos += footerSize
+	if !present {
+		return true, nil
 	}
+	if err := s.need(footerSize); err != nil {
+		return false, err
+	}
+	if disabled, err = s.check(s.buf[s.pos:]); err != nil {
+		return false, err
+	}
+	s.pos += footerSize
+	return disabled, nil
+}
+
+// nothing checks that the stream ends here.
+func (s *source) nothing() error {
 	if s.pos == s.end {
 		s.more()
 	}
 	switch {
 	case s.pos < s.end:
-		return false, &FormatError{s.offset(), "the RDB file has ended, but other bytes follow"}
+		return &FormatError{s.offset(), "the RDB file has ended, but other bytes follow"}
 	case !s.atEnd():
-		return false, s.failure()
+		return s.failure()
 	}
-	return disabled || !present, nil
+	return nil
 }
+
+// rest is what was not consumed.
+func (s *source) rest() io.Reader {
+	unread := bytes.NewReader(s.buf[s.pos:s.end])
+	if s.err != nil {
+		return io.MultiReader(unread, failing{s.err})
+	}
+	return io.MultiReader(unread, s.r)
+}
+
+// failing is a stream that has given its last byte.
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 // check compares the checksum in footer with crc. Eight zero bytes are how a
 // server says that it was told to write none.
