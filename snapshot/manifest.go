@@ -1,6 +1,9 @@
 package snapshot
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Version is the format that this package writes, and the newest one it
 // reads. FORMAT.md describes it byte by byte.
@@ -19,14 +22,16 @@ type Manifest struct {
 	ID          ID        `json:"id"`
 	Source      Source    `json:"source"`
 	Server      Server    `json:"server"`
-	Method      string    `json:"method"` // MethodRDB
+	Method      string    `json:"method"` // MethodRDB or MethodAOF
 	StartedAt   time.Time `json:"started_at"`
 	FinishedAt  time.Time `json:"finished_at"`
 	PointInTime time.Time `json:"point_in_time"` // the fork (rdb) or the cut (aof), by the server's clock
 
-	Root  Dir    `json:"root"`           // the volume's own root directory
-	Dirs  []Dir  `json:"dirs,omitempty"` // directories below it that hold files, outermost first
-	Files []File `json:"files"`          // in the order in which they were captured
+	Root Dir   `json:"root"`           // the volume's own root directory
+	Dirs []Dir `json:"dirs,omitempty"` // directories below it that hold files, outermost first
+	// Files are the payload. The one without which a server would not see the
+	// others comes last.
+	Files []File `json:"files"`
 
 	// Keyspace has one row per non-empty database, in ascending order; nil
 	// (null) means that the keys could not be counted.
@@ -38,8 +43,28 @@ type Manifest struct {
 
 // Capture methods.
 const (
-	MethodRDB = "rdb"
+	MethodRDB = "rdb" // the dump of a save
+	MethodAOF = "aof" // the append-only file, or the files of a multi-part one
 )
+
+// Layouts: the form in which data lie in a volume, and so what a server must
+// start from. A snapshot has its own, and can be laid down in others.
+const (
+	LayoutRDB       = "rdb"        // a dump, for a server that starts with appendonly no
+	LayoutAOF       = "aof"        // a multi-part AOF: a directory with a manifest (7.0 and later)
+	LayoutAOFLegacy = "aof-legacy" // an AOF in one file
+)
+
+// Layout is the one in which the data were captured.
+func (m *Manifest) Layout() string {
+	switch {
+	case m.Method == MethodRDB:
+		return LayoutRDB
+	case len(m.Files) == 1 && strings.HasPrefix(m.Files[0].Name, AOFName):
+		return LayoutAOFLegacy
+	}
+	return LayoutAOF
+}
 
 // State is the judgement at the time of the capture.
 type State string
@@ -155,7 +180,7 @@ type Proof struct {
 	Result     Result        `json:"result"`
 	Reason     string        `json:"reason,omitempty"` // why not passed
 	At         time.Time     `json:"at"`               // the end of the verification
-	Layout     string        `json:"layout"`           // what was booted: "rdb"
+	Layout     string        `json:"layout"`           // what was booted
 	ImageID    string        `json:"image_id"`
 	Server     string        `json:"server"`   // software and version that was booted, "redis 7.0.15"
 	Keyspace   []Keys        `json:"keyspace"` // counted in the booted server

@@ -15,9 +15,16 @@ const (
 	MarksName    = "marks.json"
 )
 
-// RDBName is the payload file of method rdb, before the suffix of its
-// compression; the real name is in File.Path.
-const RDBName = "dump.rdb"
+// The names of payload files, before the suffix of their compression; the real
+// names are in File.Path.
+const (
+	RDBName = "dump.rdb"       // of method rdb
+	AOFName = "appendonly.aof" // of method aof, in one file
+	AOFDir  = "appendonlydir"  // of method aof, multi-part: the directory of files with their own names
+)
+
+// manifestSuffix ends the name of the manifest of a multi-part AOF.
+const manifestSuffix = ".manifest"
 
 // Suffix is what a stored file's name ends with.
 func (c Compression) Suffix() string {
@@ -29,6 +36,30 @@ func (c Compression) Suffix() string {
 	default:
 		return ""
 	}
+}
+
+// ValidPayloadName refuses what cannot be the name of a payload file that is
+// compressed by c.
+func ValidPayloadName(name string, c Compression) error {
+	if why := payloadFault(name, c); why != "" {
+		return fmt.Errorf("payload file %s: %s", shown(name), why)
+	}
+	return nil
+}
+
+func payloadFault(name string, c Compression) string {
+	bare, ok := strings.CutSuffix(name, c.Suffix())
+	if !ok {
+		return "does not end with " + c.Suffix()
+	}
+	if bare == RDBName || bare == AOFName {
+		return ""
+	}
+	base, ok := strings.CutPrefix(bare, AOFDir+"/")
+	if !ok {
+		return fmt.Sprintf("is not %s, %s or in %s", RDBName, AOFName, AOFDir)
+	}
+	return baseFault(base)
 }
 
 const (

@@ -134,7 +134,7 @@ func TestFault37HostileProof(t *testing.T) {
 		"result":             {`"passed"`, `"maybe"`, `result: "maybe" is not one of passed, failed, inconclusive`},
 		"failed, no reason":  {`"passed"`, `"failed"`, "reason: empty"},
 		"passed, reason":     {`"result": "passed",`, "\"result\": \"passed\",\n  \"reason\": \"x\",", "reason: given where none is due"},
-		"layout":             {`"layout": "rdb"`, `"layout": "tar"`, `layout: "tar" is not one of rdb`},
+		"layout":             {`"layout": "rdb"`, `"layout": "tar"`, `layout: "tar" is not one of rdb, aof, aof-legacy`},
 		"time":               {`"at": "2026-11-22T03:50:42Z"`, `"at": "2026-11-22T03:50:42+00:00"`, `at: "2026-11-22T03:50:42+00:00" is not in UTC`},
 		"time not canonical": {`"at": "2026-11-22T03:50:42Z"`, `"at": "2026-11-22T03:50:42.000Z"`, "not written in the canonical form"},
 		"image":              {`"image_id": "sha256:`, `"image_id": "sha512:`, `image_id: "sha512:9dc589a3870a560797ce4435bd0078bf85f232654f52934f73df93d00a7e2d9d" is not sha256: and 64 lower-case hexadecimal digits`},

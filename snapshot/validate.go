@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"fmt"
+	"path"
 	"strings"
 	"time"
 )
@@ -123,7 +124,7 @@ func (m *Manifest) Validate() error {
 	f.id("id", m.ID)
 	m.Source.validate(&f)
 	m.Server.validate(&f)
-	f.oneOf("method", m.Method, MethodRDB)
+	f.oneOf("method", m.Method, MethodRDB, MethodAOF)
 	f.moment("started_at", m.StartedAt)
 	f.moment("finished_at", m.FinishedAt)
 	f.moment("point_in_time", m.PointInTime)
@@ -222,6 +223,36 @@ func (m *Manifest) validateFiles(f *faults) {
 	for i, file := range m.Files {
 		f.check(!holds[file.Path], fmt.Sprintf("files[%d].path", i), "%s is also a directory", shown(file.Path))
 	}
+	m.validateSet(f)
+}
+
+// storedName is the name that belongs to a file's path.
+func (file *File) storedName(method string) string {
+	suffix := file.Compression.Suffix()
+	switch {
+	case method == MethodRDB:
+		return RDBName + suffix
+	case strings.HasPrefix(file.Name, AOFName):
+		return AOFName + suffix
+	}
+	return AOFDir + "/" + path.Base(file.Path) + suffix
+}
+
+// validateSet: the files of a multi-part AOF lie in one directory, and their
+// manifest comes last. An AOF in one file has no other beside it.
+func (m *Manifest) validateSet(f *faults) {
+	if m.Method != MethodAOF || m.Layout() == LayoutAOFLegacy {
+		return
+	}
+	last := len(m.Files) - 1
+	dir := above(m.Files[last].Path)
+	for i, file := range m.Files {
+		at := fmt.Sprintf("files[%d]", i)
+		f.check(strings.HasPrefix(file.Name, AOFDir+"/"), at+".name", "%s has no place beside other files", shown(file.Name))
+		f.check(dir != "" && above(file.Path) == dir, at+".path", "%s is not in the directory of the manifest", shown(file.Path))
+		isManifest := strings.HasSuffix(file.Path, manifestSuffix)
+		f.check(isManifest == (i == last), at+".path", "%s: the last file is the manifest, and no other", shown(file.Path))
+	}
 }
 
 // above is the directory that holds a clean relative path, "" for the root.
@@ -232,9 +263,8 @@ func above(p string) string {
 func (file *File) validate(f *faults, at, method string) {
 	f.add(at+".path", refused(file.Path, filePathFault(file.Path)))
 	f.oneOf(at+".compression", string(file.Compression), string(Gzip), string(Zstd), string(None))
-	if want := RDBName + file.Compression.Suffix(); method == MethodRDB {
-		f.check(file.Name == want, at+".name", "%s, want %q", shown(file.Name), want)
-	}
+	want := file.storedName(method)
+	f.check(file.Name == want, at+".name", "%s, want %q", shown(file.Name), want)
 	f.between(at+".size", file.Size, 0, maxSize)
 	f.between(at+".stored_size", file.StoredSize, 0, maxSize)
 	f.hash(at+".sha256", file.SHA256)
@@ -253,7 +283,7 @@ func (p *Proof) Validate() error {
 	f.oneOf("result", string(p.Result), string(Passed), string(Failed), string(Inconclusive))
 	f.reason(p.Reason, p.Result != Passed)
 	f.moment("at", p.At)
-	f.oneOf("layout", p.Layout, MethodRDB)
+	f.oneOf("layout", p.Layout, LayoutRDB, LayoutAOF, LayoutAOFLegacy)
 	// A boot that could not be carried out may not know what it would boot.
 	if p.Result != Inconclusive || p.ImageID != "" {
 		f.imageID("image_id", p.ImageID)

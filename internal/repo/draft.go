@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"path/filepath"
 	"slices"
 
@@ -23,8 +24,9 @@ type Draft struct {
 	id     snapshot.ID
 	dir    string
 	files  []*DraftFile
-	done   bool // committed, or not to be committed any more
-	gone   bool // no draft is left: it was renamed or removed
+	dirs   []string // below dir, one level deep
+	done   bool     // committed, or not to be committed any more
+	gone   bool     // no draft is left: it was renamed or removed
 }
 
 // Begin starts a draft. The lock must be the writer lock of source, and must
@@ -66,10 +68,13 @@ func (d *Draft) Create(name string, c snapshot.Compression) (*DraftFile, error) 
 	if d.done {
 		return nil, fmt.Errorf("snapshot %s: it has ended", d.id)
 	}
-	if name != snapshot.RDBName+c.Suffix() {
-		return nil, fmt.Errorf("snapshot %s: no file of a snapshot is named %q", d.id, name)
+	if err := snapshot.ValidPayloadName(name, c); err != nil {
+		return nil, fmt.Errorf("snapshot %s: %w", d.id, err)
 	}
-	f, err := d.repo.disk.Create(filepath.Join(d.dir, name))
+	if err := d.makeDir(path.Dir(name)); err != nil {
+		return nil, fmt.Errorf("create %s: %w", name, writeError(err))
+	}
+	f, err := d.repo.disk.Create(filepath.Join(d.dir, filepath.FromSlash(name)))
 	if err != nil {
 		return nil, fmt.Errorf("create %s: %w", name, writeError(err))
 	}
@@ -80,6 +85,18 @@ func (d *Draft) Create(name string, c snapshot.Compression) (*DraftFile, error) 
 	df := &DraftFile{name: name, compression: c, f: f, w: w}
 	d.files = append(d.files, df)
 	return df, nil
+}
+
+// makeDir makes the directory of a payload file, unless it is there.
+func (d *Draft) makeDir(dir string) error {
+	if dir == "." || slices.Contains(d.dirs, dir) {
+		return nil
+	}
+	if err := d.repo.disk.Mkdir(filepath.Join(d.dir, dir)); err != nil {
+		return err
+	}
+	d.dirs = append(d.dirs, dir)
+	return nil
 }
 
 func (df *DraftFile) Write(p []byte) (int, error) {
@@ -193,8 +210,10 @@ func (d *Draft) prepare(ctx context.Context, m *snapshot.Manifest) (Entry, error
 	if err := d.write(snapshot.SumsName, sums); err != nil {
 		return Entry{}, err
 	}
-	if err := d.repo.disk.SyncDir(d.dir); err != nil {
-		return Entry{}, err
+	for _, dir := range append(d.dirs, ".") {
+		if err := d.repo.disk.SyncDir(filepath.Join(d.dir, dir)); err != nil {
+			return Entry{}, err
+		}
 	}
 	digest := sha256.Sum256(text)
 	return Entry{
