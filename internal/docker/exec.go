@@ -77,12 +77,19 @@ func (e *Engine) startExec(ctx context.Context, id string, s ExecSpec, stdin boo
 	return &execution{id: made.ID, op: op, conn: conn}, nil
 }
 
-// attach starts the script and takes the connection over. The client forgets
-// the context while it does so; the dialer does not.
+// attach starts the script and takes the connection over.
 func (e *Engine) attach(ctx context.Context, op operation, id string) (types.HijackedResponse, error) {
+	return e.hijacked(ctx, op, func(ctx context.Context) (types.HijackedResponse, error) {
+		return e.api.ContainerExecAttach(ctx, id, container.ExecAttachOptions{})
+	})
+}
+
+// hijacked makes a call that takes its connection over. The client forgets the
+// context while it does so; the dialer does not.
+func (e *Engine) hijacked(ctx context.Context, op operation, take func(context.Context) (types.HijackedResponse, error)) (types.HijackedResponse, error) {
 	taken := &hijack{}
 	conn, err := call(ctx, e, op, func(ctx context.Context) (types.HijackedResponse, error) {
-		conn, err := e.api.ContainerExecAttach(context.WithValue(ctx, hijackKey{}, taken), id, container.ExecAttachOptions{})
+		conn, err := take(context.WithValue(ctx, hijackKey{}, taken))
 		if err == nil && taken.stop != nil && !taken.stop() {
 			conn.Close()
 			return conn, ctx.Err()

@@ -19,6 +19,7 @@ type template int
 
 const (
 	helperRead   template = iota // a capture helper: one read-only mount
+	holderRead                   // a capture helper that is started: a script of ours, one read-only mount
 	helperWrite                  // a restore or scratch helper: one volume, read-write
 	verifierBoot                 // a verifier: one volume, no network
 	recoveryBoot                 // a recovery container: the user's
@@ -105,19 +106,22 @@ func takePrivileges(t template, user string, h *container.HostConfig) error {
 	if !slices.Equal(h.CapDrop, []string{"ALL"}) || !slices.Equal(h.SecurityOpt, []string{"no-new-privileges"}) {
 		return guard("privileges are not dropped")
 	}
-	if !slices.Equal(h.CapAdd, capabilities(user)) {
+	if !slices.Equal(h.CapAdd, t.capabilities(user)) {
 		return guard("privileges %q", h.CapAdd)
 	}
 	h.CapDrop, h.CapAdd, h.SecurityOpt = nil, nil, nil
 	return nil
 }
 
-// capabilities are those that a verifier keeps. A server that ran as root wrote
-// wherever it liked and minded no owner: its image's entrypoint and its server
-// can do in a verifier what they did there.
-func capabilities(user string) []string {
+// capabilities are those that a container of ours keeps. A server that ran as
+// root wrote wherever it liked and minded no owner: its image's entrypoint and
+// its server can do in a verifier what they did there, and a holder can read it.
+func (t template) capabilities(user string) []string {
 	if uid, _, _ := strings.Cut(user, ":"); uid != "0" {
 		return nil
+	}
+	if t == holderRead {
+		return []string{"DAC_READ_SEARCH"}
 	}
 	return []string{"CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"}
 }
@@ -128,6 +132,10 @@ func takeProgram(t template, c *container.Config) error {
 	case helperRead, helperWrite:
 		if !slices.Equal(c.Entrypoint, []string{neverStarted}) || len(c.Cmd) != 0 {
 			return guard("a helper has a program")
+		}
+	case holderRead:
+		if err := takeScript(c); err != nil {
+			return err
 		}
 	case verifierBoot:
 		if len(c.Entrypoint) != 0 {
@@ -147,6 +155,23 @@ func takeProgram(t template, c *container.Config) error {
 	return nil
 }
 
+// takeScript: the one script that a helper may run, on the streams by which it
+// lives and dies with us, as a user that is given by number.
+func takeScript(c *container.Config) error {
+	if !slices.Equal(c.Entrypoint, []string{"sh", "-c", holdScript, "redisbak"}) || len(c.Cmd) != 1 || !path.IsAbs(c.Cmd[0]) {
+		return guard("a helper runs something else than its script")
+	}
+	if !numericID.MatchString(c.User) {
+		return guard("a helper's user %q is not uid:gid", c.User)
+	}
+	if !c.OpenStdin || !c.StdinOnce || !c.AttachStdin || !c.AttachStdout || !c.AttachStderr {
+		return guard("a started helper that would outlive us")
+	}
+	c.User, c.OpenStdin, c.StdinOnce = "", false, false
+	c.AttachStdin, c.AttachStdout, c.AttachStderr = false, false, false
+	return nil
+}
+
 // takeMounts: exactly one of data, and beside it only read-only ones of a
 // recovery container.
 func takeMounts(t template, h *container.HostConfig) error {
@@ -162,7 +187,7 @@ func takeMounts(t template, h *container.HostConfig) error {
 		}
 		data := i == 0
 		switch {
-		case t == helperRead || !data:
+		case t == helperRead || t == holderRead || !data:
 			if !m.ReadOnly {
 				return guard("mount at %s is not read-only", m.Target)
 			}
@@ -261,6 +286,12 @@ func takeLimits(t template, c *container.Config, h *container.HostConfig) error 
 		if err := takeVerifierLimits(h); err != nil {
 			return err
 		}
+	}
+	if t == holderRead {
+		if !h.ReadonlyRootfs {
+			return guard("a started helper with a writable root")
+		}
+		h.ReadonlyRootfs = false
 	}
 	if !reflect.DeepEqual(h.LogConfig, log) {
 		return guard("log driver %q", h.LogConfig.Type)

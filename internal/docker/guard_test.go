@@ -16,7 +16,7 @@ import (
 
 const someImage = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
-var templates = map[string]template{"helper": helperRead, "writer": helperWrite, "verifier": verifierBoot, "recovery": recoveryBoot}
+var templates = map[string]template{"helper": helperRead, "holder": holderRead, "writer": helperWrite, "verifier": verifierBoot, "recovery": recoveryBoot}
 
 // rightful is a request that its template allows.
 func rightful(t template) request {
@@ -26,7 +26,7 @@ func rightful(t template) request {
 		config: container.Config{Image: someImage, Labels: owner.labels()},
 		host:   container.HostConfig{NetworkMode: "none"},
 	}
-	r.host.Mounts = []mount.Mount{{Type: "volume", Source: "v", Target: "/data", ReadOnly: t == helperRead, VolumeOptions: &mount.VolumeOptions{NoCopy: true}}}
+	r.host.Mounts = []mount.Mount{{Type: "volume", Source: "v", Target: "/data", ReadOnly: t == helperRead || t == holderRead, VolumeOptions: &mount.VolumeOptions{NoCopy: true}}}
 	if t != recoveryBoot {
 		r.config.Healthcheck = &container.HealthConfig{Test: []string{"NONE"}}
 		r.host.CapDrop, r.host.SecurityOpt = []string{"ALL"}, []string{"no-new-privileges"}
@@ -34,6 +34,12 @@ func rightful(t template) request {
 	switch t {
 	case helperRead, helperWrite:
 		r.config.Entrypoint = []string{neverStarted}
+		r.host.LogConfig = container.LogConfig{Type: "none"}
+	case holderRead:
+		r.config.Entrypoint, r.config.Cmd, r.config.User = []string{"sh", "-c", holdScript, "redisbak"}, []string{"/data/aof"}, "999:1000"
+		r.config.OpenStdin, r.config.StdinOnce = true, true
+		r.config.AttachStdin, r.config.AttachStdout, r.config.AttachStderr = true, true, true
+		r.host.ReadonlyRootfs = true
 		r.host.LogConfig = container.LogConfig{Type: "none"}
 	case verifierBoot:
 		pids := int64(64)
@@ -80,7 +86,9 @@ func TestGuardAllowsEachTemplate(t *testing.T) {
 // with a newer client: each field is set in turn.
 func TestGuardRefusesEverySettingItDoesNotKnow(t *testing.T) {
 	known := map[template][]string{
-		helperRead:   {"Image", "Labels", "Entrypoint", "Healthcheck", "NetworkMode", "CapDrop", "SecurityOpt", "LogConfig", "Mounts"},
+		helperRead: {"Image", "Labels", "Entrypoint", "Healthcheck", "NetworkMode", "CapDrop", "SecurityOpt", "LogConfig", "Mounts"},
+		holderRead: {"Image", "Labels", "Cmd", "User", "Entrypoint", "OpenStdin", "StdinOnce", "AttachStdin", "AttachStdout", "AttachStderr",
+			"Healthcheck", "NetworkMode", "CapDrop", "SecurityOpt", "LogConfig", "Mounts", "ReadonlyRootfs"},
 		verifierBoot: {"Image", "Labels", "Cmd", "User", "Healthcheck", "NetworkMode", "CapDrop", "SecurityOpt", "LogConfig", "Mounts", "ReadonlyRootfs", "OomScoreAdj", "PidsLimit", "Memory", "MemorySwap"},
 		recoveryBoot: {"Image", "Labels", "Cmd", "User", "Entrypoint", "WorkingDir", "ExposedPorts", "NetworkMode", "PortBindings", "RestartPolicy", "Mounts", "Memory"},
 	}
@@ -139,8 +147,8 @@ func fill(v reflect.Value) {
 }
 
 func TestGuardRefusesWhatATemplateForbids(t *testing.T) {
-	all := []template{helperRead, helperWrite, verifierBoot, recoveryBoot}
-	boxed := []template{helperRead, helperWrite, verifierBoot}
+	all := []template{helperRead, holderRead, helperWrite, verifierBoot, recoveryBoot}
+	boxed := []template{helperRead, holderRead, helperWrite, verifierBoot}
 	type change struct {
 		of []template
 		do func(*request)
@@ -197,12 +205,19 @@ func TestGuardRefusesWhatATemplateForbids(t *testing.T) {
 		"another program":   {[]template{helperRead, helperWrite}, func(r *request) { r.config.Entrypoint = []string{"sh"} }},
 		"a command":         {[]template{helperRead, helperWrite}, func(r *request) { r.config.Cmd = []string{"x"} }},
 		"image's program":   {[]template{helperRead, helperWrite}, func(r *request) { r.config.Entrypoint = nil }},
+		"another script":    {[]template{holderRead}, func(r *request) { r.config.Entrypoint[2] += "\nid" }},
+		"another shell":     {[]template{holderRead}, func(r *request) { r.config.Entrypoint[0] = "bash" }},
+		"two directories":   {[]template{holderRead}, func(r *request) { r.config.Cmd = []string{"/data", "/etc"} }},
+		"relative dir":      {[]template{holderRead}, func(r *request) { r.config.Cmd = []string{"data"} }},
+		"stdin for ever":    {[]template{holderRead}, func(r *request) { r.config.StdinOnce = false }},
+		"no stdin":          {[]template{holderRead}, func(r *request) { r.config.OpenStdin = false }},
+		"terminal":          {[]template{holderRead}, func(r *request) { r.config.Tty = true }},
 		"user":              {[]template{helperRead, helperWrite}, func(r *request) { r.config.User = "0" }},
-		"root by name":      {[]template{verifierBoot}, func(r *request) { r.config.User = "redis" }},
-		"no user":           {[]template{verifierBoot}, func(r *request) { r.config.User = "" }},
+		"root by name":      {[]template{verifierBoot, holderRead}, func(r *request) { r.config.User = "redis" }},
+		"no user":           {[]template{verifierBoot, holderRead}, func(r *request) { r.config.User = "" }},
 		"bypassed entry":    {[]template{verifierBoot}, func(r *request) { r.config.Entrypoint = []string{"redis-server"} }},
 		"no command":        {[]template{verifierBoot}, func(r *request) { r.config.Cmd = nil }},
-		"writable root":     {[]template{verifierBoot}, func(r *request) { r.host.ReadonlyRootfs = false }},
+		"writable root":     {[]template{verifierBoot, holderRead}, func(r *request) { r.host.ReadonlyRootfs = false }},
 		"no memory limit":   {[]template{verifierBoot}, func(r *request) { r.host.Memory, r.host.MemorySwap = 0, 0 }},
 		"swap":              {[]template{verifierBoot}, func(r *request) { r.host.MemorySwap = -1 }},
 		"many processes":    {[]template{verifierBoot}, func(r *request) { r.host.PidsLimit = nil }},

@@ -58,7 +58,7 @@ func (e *Engine) CreateVerifier(ctx context.Context, o Owner, s VerifierSpec) (*
 		host: container.HostConfig{
 			NetworkMode:    "none",
 			CapDrop:        []string{"ALL"},
-			CapAdd:         capabilities(s.User),
+			CapAdd:         verifierBoot.capabilities(s.User),
 			SecurityOpt:    []string{"no-new-privileges"},
 			ReadonlyRootfs: true,
 			OomScoreAdj:    verifierOomScore,
