@@ -130,7 +130,7 @@ func everyError() map[string]spoken {
 
 		"server.AuthError": {&server.AuthError{Command: "BGSAVE", Reason: "NOPERM this user …"}, 12,
 			"error: redis refused BGSAVE: NOPERM this user …\nhint: let the user run all that a snapshot needs: ACL SETUSER default +ping +info +time +bgsave +config|get\n"},
-		"server.BusyError": {&server.BusyError{What: "a save", Waited: time.Hour}, 1,
+		"server.BusyError": {&server.BusyError{For: "save", What: "a save", Waited: time.Hour}, 1,
 			"error: redis save: still waiting for a save after 1h0m0s\nhint: run it again when the server's other saves and rewrites are done\n"},
 		"server.ErrAborted": {&server.SaveError{Reason: server.ErrAborted}, 1,
 			"error: redis save: snapshot aborted\nhint: docker logs of that container tells more; nothing was committed\n"},

@@ -42,6 +42,7 @@ func untilNextSecond(now time.Time) time.Duration {
 
 // waiting is the time spent on what others began.
 type waiting struct {
+	purpose  string // what it is waited for: "save", "AOF rewrite"
 	notify   func(what string)
 	patience time.Duration
 
@@ -90,7 +91,7 @@ func (w *waiting) wait(ctx context.Context, what string, d time.Duration) error 
 		if told == "" {
 			told = "a second without a save"
 		}
-		return &BusyError{What: told, Waited: waited}
+		return &BusyError{For: w.purpose, What: told, Waited: waited}
 	}
 	return pause(ctx, d)
 }

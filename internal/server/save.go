@@ -64,12 +64,13 @@ func (e *SaveError) Unwrap() error { return e.Reason }
 // BusyError means that others' saves and rewrites left no room for ours within
 // the caller's patience.
 type BusyError struct {
+	For    string // what was asked for: "save", "AOF rewrite"
 	What   string
 	Waited time.Duration
 }
 
 func (e *BusyError) Error() string {
-	return fmt.Sprintf("redis save: still waiting for %s after %s", e.What, e.Waited.Round(time.Second))
+	return fmt.Sprintf("redis %s: still waiting for %s after %s", e.For, e.What, e.Waited.Round(time.Second))
 }
 
 // Save has the server write its dump file, and returns when the file on disk
@@ -81,7 +82,7 @@ func (e *BusyError) Error() string {
 // only in a second that is later than the last save, so that the end of its
 // save must move that time.
 func (s *Server) Save(ctx context.Context, o SaveOptions) (Save, error) {
-	w := waiting{notify: o.Waiting, patience: o.Patience}
+	w := waiting{notify: o.Waiting, patience: o.Patience, purpose: "save"}
 	if w.patience <= 0 {
 		w.patience = DefaultPatience
 	}

@@ -4,8 +4,8 @@
 //
 // It promises that a [Save] it returns was forked at or after the request,
 // whatever other clients do meanwhile, and that on a source it sends nothing
-// but AUTH, PING, INFO, TIME, BGSAVE and CONFIG GET. No password, and no text
-// in which a server may echo one, appears in an error.
+// but AUTH, PING, INFO, TIME, BGSAVE, BGREWRITEAOF and CONFIG GET. No password,
+// and no text in which a server may echo one, appears in an error.
 //
 // It does not find servers, does not read files, never changes a
 // configuration and never asks for a save twice to get over a failed one.

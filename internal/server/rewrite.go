@@ -1,0 +1,146 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+)
+
+// Moment asks for the time and for INFO in one write, so that no command of
+// anybody else comes between the two.
+func (s *Server) Moment(ctx context.Context) (time.Time, Info, error) {
+	replies, err := s.read(ctx, command("TIME"), command("INFO"))
+	if err != nil {
+		return time.Time{}, Info{}, err
+	}
+	at, err := replies[0].clock()
+	if err != nil {
+		return time.Time{}, Info{}, err
+	}
+	i, err := replies[1].info()
+	return at, i, err
+}
+
+// RewriteOptions are the caller's wishes for [Server.Rewrite].
+type RewriteOptions struct {
+	// Base identifies the base of the AOF on disk, which each rewrite replaces.
+	// INFO alone cannot tell that one did: of a rewrite that FLUSHALL killed it
+	// keeps the status of the one before.
+	Base     func(context.Context) (string, error)
+	Progress func(done, total int64)
+	Waiting  func(what string)
+	Patience time.Duration // with what others began; 0: DefaultPatience
+}
+
+// RewriteError is a rewrite of the AOF that did not come to be. The AOF is as
+// whole as it was before.
+type RewriteError struct{ Reason error }
+
+func (e *RewriteError) Error() string { return "redis AOF rewrite: " + e.Reason.Error() }
+func (e *RewriteError) Unwrap() error { return e.Reason }
+
+// Rewrite has the server rewrite its AOF, and returns when the base on disk is
+// one whose fork was after this call.
+func (s *Server) Rewrite(ctx context.Context, o RewriteOptions) error {
+	w := waiting{notify: o.Waiting, patience: o.Patience, purpose: "AOF rewrite"}
+	if w.patience <= 0 {
+		w.patience = DefaultPatience
+	}
+	for {
+		run, err := s.idle(ctx, &w)
+		if err != nil {
+			return err
+		}
+		before, err := o.Base(ctx)
+		if err != nil {
+			return err
+		}
+		accepted, err := s.askForRewrite(ctx)
+		if err != nil {
+			return err
+		}
+		if accepted {
+			return s.awaitRewrite(ctx, run, before, o)
+		}
+	}
+}
+
+// idle waits until no child runs and none is due, and tells the run's id.
+func (s *Server) idle(ctx context.Context, w *waiting) (run string, err error) {
+	for {
+		i, err := s.Info(ctx)
+		switch {
+		case err != nil:
+			return "", err
+		case i.Loading || i.AsyncLoading:
+			return "", &LoadingError{Command: "BGREWRITEAOF"}
+		case i.OtherChild() == "" && !i.AOFRewriteScheduled:
+			return i.RunID, nil
+		}
+		if err := w.child(ctx, i); err != nil {
+			return "", err
+		}
+	}
+}
+
+// askForRewrite is false where another rewrite was there first: it forked
+// before the request.
+func (s *Server) askForRewrite(ctx context.Context) (accepted bool, err error) {
+	replies, err := s.once(ctx, command("BGREWRITEAOF"))
+	if err != nil {
+		return false, err
+	}
+	answer, err := replies[0].text()
+	switch {
+	case err == nil && strings.HasPrefix(answer, "Background append only file rewriting"):
+		return true, nil // begun, or due as soon as a child that came between has ended
+	case err == nil:
+		return false, ErrNotRedis
+	case isReply(err, "ERR Background append only file rewriting already in progress"):
+		return false, nil
+	}
+	if reply := (*ReplyError)(nil); errors.As(err, &reply) {
+		return false, &RewriteError{Reason: errors.New(reply.Text)}
+	}
+	return false, err
+}
+
+// awaitRewrite polls until the base is another. While our rewrite runs, nobody
+// else's can replace it; before was the one just before the request.
+func (s *Server) awaitRewrite(ctx context.Context, run, before string, o RewriteOptions) error {
+	begun, err := o.Base(ctx)
+	if err != nil {
+		return err
+	}
+	var p pace
+	for {
+		if err := pause(ctx, p.next()); err != nil {
+			return err
+		}
+		// INFO first: a rewrite that ends between the two looks has replaced the
+		// base before the second.
+		i, err := s.Info(ctx)
+		if err != nil {
+			return err
+		}
+		if i.RunID != run {
+			return &RewriteError{Reason: ErrRestarted}
+		}
+		now, err := o.Base(ctx)
+		switch {
+		case err != nil || now != begun:
+			return err
+		case i.AOFRewriteInProgress || i.AOFRewriteScheduled:
+			if o.Progress != nil && i.HasKeysProcessed && i.KeysTotal > 0 {
+				o.Progress(i.KeysProcessed, i.KeysTotal)
+			}
+		case begun != before:
+			return nil // it was done by the first look
+		case i.AOFRewriteStatus == "err":
+			return &RewriteError{Reason: errors.New("the rewriting process failed (disk full, not writable, or killed; the log of redis says which)")}
+		default:
+			return &RewriteError{Reason: ErrAborted}
+		}
+	}
+}
