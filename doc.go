@@ -32,6 +32,7 @@
 //	internal/docker      containers, volumes, copies in and out, guarded templates
 //	internal/server      a live Redis or Valkey: INFO, CONFIG, a save of one's own
 //	internal/rdb         the bytes of an RDB file: structure and checksum
+//	internal/aof         the bytes of append-only files: manifest and commands
 //	internal/enginetest  for tests only: real servers, data of every kind, comparison
 //	internal/repotest    for tests only: a repository without a server and an engine
 //

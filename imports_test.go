@@ -64,6 +64,7 @@ func house() map[string]room {
 		"internal/docker": {imports: []string{docker, nat, errdefs}},
 		"internal/server": {imports: []string{redis}},
 		"internal/rdb":    {},
+		"internal/aof":    {},
 
 		"internal/repo": {imports: []string{"snapshot", unix}},
 		"snapshot":      {imports: []string{klauspost}},
