@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -17,6 +19,7 @@ import (
 type snapshotOptions struct {
 	all         bool
 	method      string
+	noRewrite   bool
 	compression string
 	noVerify    bool
 	force       bool
@@ -46,7 +49,8 @@ code is 3. "redisbak accept" says that the drop was meant.`,
 	}
 	f := cmd.Flags()
 	f.BoolVar(&o.all, "all", false, "every running container that runs Redis or Valkey")
-	f.StringVar(&o.method, "method", "auto", "capture `METHOD`: auto or rdb")
+	f.StringVar(&o.method, "method", "auto", "capture `METHOD`: rdb, aof, rdb,aof for one of each, or auto for what the server itself would start from")
+	f.BoolVar(&o.noRewrite, "no-rewrite", false, "take an append-only file as it is, without a fork")
 	f.StringVar(&o.compression, "compression", string(snapshot.Gzip), "`KIND` of compression: gzip, zstd or none")
 	f.BoolVar(&o.noVerify, "no-verify", false, "do not boot the snapshot")
 	f.BoolVar(&o.force, "force", false, "ask for a save although there seems to be no room for it")
@@ -65,8 +69,13 @@ func (o snapshotOptions) check(args []string, g globals) error {
 		return usagef("--source names one source, and several containers are asked for")
 	case g.address != "" && several:
 		return usagef("--address is that of one server, and several containers are asked for")
-	case o.method != "auto" && o.method != snapshot.MethodRDB:
-		return usagef("--method %q: this version captures auto or rdb", o.method)
+	}
+	methods, err := o.methods()
+	if err != nil {
+		return err
+	}
+	if o.noRewrite && slices.Equal(methods, []string{snapshot.MethodRDB}) {
+		return usagef("--no-rewrite and --method rdb: a dump is always written anew")
 	}
 	switch snapshot.Compression(o.compression) {
 	case snapshot.Gzip, snapshot.Zstd, snapshot.None:
@@ -79,6 +88,24 @@ func (o snapshotOptions) check(args []string, g globals) error {
 		}
 	}
 	return nil
+}
+
+// methods are those to be captured one after the other; "" is the server's own.
+func (o snapshotOptions) methods() ([]string, error) {
+	if o.method == "auto" {
+		return []string{""}, nil
+	}
+	var all []string
+	for m := range strings.SplitSeq(o.method, ",") {
+		if m != snapshot.MethodRDB && m != snapshot.MethodAOF {
+			return nil, usagef("--method %q: not auto, rdb, aof or rdb,aof", o.method)
+		}
+		if slices.Contains(all, m) {
+			return nil, usagef("--method %q: %s is there twice", o.method, m)
+		}
+		all = append(all, m)
+	}
+	return all, nil
 }
 
 func (a *app) runSnapshot(ctx context.Context, args []string, o snapshotOptions) error {
@@ -109,13 +136,14 @@ func (a *app) runSnapshot(ctx context.Context, args []string, o snapshotOptions)
 		return err
 	}
 	defer b.end()
+	captures := o.captures(containers)
 	taken, code := []repo.Entry{}, exitOK
-	for _, c := range containers {
+	for _, c := range captures {
 		result, err := a.snapshotOne(ctx, r, b, c, access, o)
 		if result.Entry.Manifest != nil {
 			taken = append(taken, result.Entry)
 		}
-		if err != nil && len(containers) == 1 {
+		if err != nil && len(captures) == 1 {
 			code, err = 0, a.partial(taken, o.json, err)
 			return err
 		}
@@ -138,6 +166,22 @@ func (a *app) runSnapshot(ctx context.Context, args []string, o snapshotOptions)
 		return &outcomeError{code}
 	}
 	return nil
+}
+
+// capture is one snapshot that is asked for.
+type capture struct {
+	container docker.Container
+	method    string
+}
+
+func (o snapshotOptions) captures(containers []docker.Container) (all []capture) {
+	methods, _ := o.methods() // check has seen the error
+	for _, c := range containers {
+		for _, m := range methods {
+			all = append(all, capture{c, m})
+		}
+	}
+	return all
 }
 
 // partial prints what was committed in spite of err.
@@ -198,17 +242,18 @@ func (a *app) sourceName(c docker.Container) string {
 	return c.Name
 }
 
-func (a *app) snapshotOne(ctx context.Context, r *repo.Repo, b *bench, c docker.Container, access instance.Access, o snapshotOptions) (backup.Result, error) {
-	name := a.sourceName(c)
+func (a *app) snapshotOne(ctx context.Context, r *repo.Repo, b *bench, c capture, access instance.Access, o snapshotOptions) (backup.Result, error) {
+	name := a.sourceName(c.container)
 	if err := snapshot.ValidSourceName(name); err != nil {
 		return backup.Result{}, &usageError{err: err}
 	}
-	i, err := instance.Open(ctx, b.engine, c, b.owner, access)
+	i, err := instance.Open(ctx, b.engine, c.container, b.owner, access)
 	if err != nil {
 		return backup.Result{}, err
 	}
 	defer i.Close()
-	a.talk.detail("container %s reached by %s", c.Name, i.Way())
+	i.Use(c.method, o.noRewrite)
+	a.talk.detail("container %s reached by %s", c.container.Name, i.Way())
 	options := backup.Options{
 		Compression: snapshot.Compression(o.compression), Force: o.force, AcceptDrop: o.acceptDrop, Tags: o.tags,
 		Run: b.owner.Run, LockWait: a.lockWait, Now: a.now, Warn: a.talk.warn, Progress: a.talk.progress,

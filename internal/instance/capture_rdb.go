@@ -41,8 +41,8 @@ func (e *WrongVolumeError) Error() string {
 // errOvertaken is a file that belongs to somebody else's later save.
 var errOvertaken = errors.New("another save replaced the dump while it was copied")
 
-// Capture has the server save its dump and copies it out of the volume.
-func (i *Instance) Capture(ctx context.Context, sink backup.Sink, progress backup.Progress) (backup.Capture, error) {
+// captureDump has the server save its dump and copies it out of the volume.
+func (i *Instance) captureDump(ctx context.Context, sink backup.Sink, progress backup.Progress) (backup.Capture, error) {
 	helper, err := i.helper(ctx)
 	if err != nil {
 		return backup.Capture{}, err

@@ -6,6 +6,7 @@ import (
 	"path"
 	"strings"
 
+	"github.com/redisbak/redisbak/backup"
 	"github.com/redisbak/redisbak/internal/docker"
 	"github.com/redisbak/redisbak/internal/server"
 	"github.com/redisbak/redisbak/snapshot"
@@ -19,6 +20,8 @@ type Instance struct {
 	process   docker.Process
 	server    *server.Server
 	way       string // how the server was reached, for messages
+	method    string // as asked for; empty: as the server starts
+	noRewrite bool
 
 	// Set by Preflight.
 	info    server.Info
@@ -64,6 +67,19 @@ func Open(ctx context.Context, e *docker.Engine, c docker.Container, o docker.Ow
 		return nil, err
 	}
 	return i, nil
+}
+
+// Use sets the method of the capture: snapshot.MethodRDB, snapshot.MethodAOF,
+// or "" for what the server itself would start from. noRewrite takes an
+// append-only file as it is, without a fork.
+func (i *Instance) Use(method string, noRewrite bool) { i.method, i.noRewrite = method, noRewrite }
+
+// Capture carries out the method that Preflight has settled.
+func (i *Instance) Capture(ctx context.Context, sink backup.Sink, progress backup.Progress) (backup.Capture, error) {
+	if i.method == snapshot.MethodAOF {
+		return i.captureAOF(ctx, sink, progress)
+	}
+	return i.captureDump(ctx, sink, progress)
 }
 
 // Close ends the connection to the server.

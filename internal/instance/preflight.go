@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 
 	"github.com/docker/go-units"
 
@@ -44,19 +45,79 @@ func (i *Instance) Preflight(ctx context.Context) (backup.Preflight, error) {
 		}
 	}
 	i.info, i.options, i.place = info, options, at
-	if info.AOFEnabled {
-		warnings = append(warnings, "the server starts from its append-only file; this version captures its "+
-			"dump instead (method rdb), the same data as of now")
+	more, err := i.settleMethod(ctx)
+	if err != nil {
+		return backup.Preflight{}, err
 	}
+	warnings = append(warnings, more...)
 	pre := backup.Preflight{Source: i.source(), Server: describe(info), Warnings: warnings}
 	pre.Refusals = append(pre.Refusals, replicaRefusals(info)...)
+	if i.method == snapshot.MethodAOF && i.noRewrite {
+		return pre, nil // no fork, and no second file: no room is needed
+	}
 	room, warns, err := i.room(ctx)
 	if err != nil {
 		return backup.Preflight{}, err
 	}
 	pre.Refusals = append(pre.Refusals, room...)
 	pre.Warnings = append(pre.Warnings, warns...)
+	if i.method == snapshot.MethodRDB {
+		pre.Warnings = append(pre.Warnings, i.cacheWarning(ctx)...)
+	}
 	return pre, nil
+}
+
+// NoAOFError says that a server keeps no append-only file that could be
+// captured.
+type NoAOFError struct{ Container string }
+
+func (e *NoAOFError) Error() string {
+	return fmt.Sprintf("container %q: appendonly is off: there is no append-only file to capture", e.Container)
+}
+
+// settleMethod: the data are captured in the form from which the server itself
+// would start. What an append-only file leaves behind when it is switched off
+// is nothing that anybody should start from.
+func (i *Instance) settleMethod(ctx context.Context) (warnings []string, err error) {
+	if i.method == snapshot.MethodAOF && !i.info.AOFEnabled {
+		return nil, &NoAOFError{Container: i.container.Name}
+	}
+	if i.method != "" {
+		return nil, nil
+	}
+	i.method = snapshot.MethodRDB
+	if !i.info.AOFEnabled {
+		return nil, nil
+	}
+	file := i.place.file(i.options.AppendFilename)
+	if i.multiPart() {
+		file = path.Join(i.place.file(i.options.AppendDirname), i.options.AppendFilename+".manifest")
+	}
+	helper, err := i.helper(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer helper.Remove(ctx)
+	if _, err = helper.Stat(ctx, file); isNotFound(err) {
+		return []string{fmt.Sprintf("appendonly is on, and there is no %s yet: the server's dump is captured instead", file)}, nil
+	}
+	i.method = snapshot.MethodAOF
+	return nil, err
+}
+
+// cacheWarning tells the owner of a server that keeps nothing on disk that the
+// save leaves a file, which the server will load. Where CONFIG is denied nobody
+// knows.
+func (i *Instance) cacheWarning(ctx context.Context) []string {
+	if i.info.AOFEnabled {
+		return nil
+	}
+	live, err := i.server.Config(ctx, "save")
+	if save, ok := live["save"]; err != nil || !ok || save != "" {
+		return nil
+	}
+	return []string{fmt.Sprintf("the server keeps nothing on disk (save \"\", appendonly no): the dump that it saves now stays at %s, and it will load it at its next start",
+		i.place.file(i.options.DBFilename))}
 }
 
 // named adds the container to an error of its server.

@@ -1,0 +1,236 @@
+package instance
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"time"
+
+	"github.com/redisbak/redisbak/internal/aof"
+	"github.com/redisbak/redisbak/internal/docker"
+	"github.com/redisbak/redisbak/internal/server"
+	"github.com/redisbak/redisbak/snapshot"
+)
+
+const (
+	// holdTries bounds how often a set of files is opened anew because a
+	// rewrite replaced it meanwhile.
+	holdTries = 200
+	// flushWait bounds the wait for what the server has accepted and not yet
+	// written. It writes at the end of each round of its loop, or two seconds
+	// later where its disk is slow.
+	flushWait = 10 * time.Second
+	flushPoll = 10 * time.Millisecond
+)
+
+// heldSet is the files of an append-only file at one instant, held open. What
+// the server does to their names after that does not matter any more.
+type heldSet struct {
+	files    []heldPart // the one that the server appends to comes last
+	manifest *heldPart  // nil where there is but one file
+	text     []byte     // of the manifest, without what is not held
+	at       time.Time  // by the server's clock
+	info     server.Info
+}
+
+// heldPart is one of the files.
+type heldPart struct {
+	held   docker.Held
+	path   string // in the volume
+	stored string // in the snapshot, without the suffix of its compression
+	length int64  // at the instant
+}
+
+func (s heldSet) bytes() (n int64) {
+	for _, part := range s.files {
+		n += part.length
+	}
+	return n
+}
+
+// errReplaced is a set that was not the server's any more when all of it was
+// open.
+var errReplaced = errors.New("the append-only file was rewritten while it was opened")
+
+// hold opens the files. A rewrite that comes between is none of their business
+// once they are open; until then it means another try.
+func (i *Instance) hold(ctx context.Context, holder *docker.Holder) (heldSet, error) {
+	once := i.holdParts
+	if !i.multiPart() {
+		once = i.holdSingle
+	}
+	for range holdTries {
+		set, err := once(ctx, holder)
+		if err == nil {
+			if err = i.setLengths(ctx, holder, &set); err == nil {
+				return set, nil
+			}
+		}
+		dropErr := dropAll(holder, len(set.files))
+		if !errors.Is(err, errReplaced) {
+			return heldSet{}, err
+		}
+		if err := errors.Join(dropErr, ctx.Err()); err != nil {
+			return heldSet{}, err
+		}
+	}
+	return heldSet{}, fmt.Errorf("container %q: %w, %d times in a row", i.container.Name, errReplaced, holdTries)
+}
+
+// dropAll closes the n files that were opened last.
+func dropAll(holder *docker.Holder, n int) (err error) {
+	for range n {
+		err = errors.Join(err, holder.Drop())
+	}
+	return err
+}
+
+// listing is a manifest with its text.
+type listing struct {
+	aof.Manifest
+	name string
+	text []byte
+}
+
+// base identifies the base file, "" for none.
+func (l listing) base() string {
+	for _, e := range l.Live() {
+		if e.Type == aof.Base {
+			return fmt.Sprintf("%d %s", e.Seq, e.Name)
+		}
+	}
+	return ""
+}
+
+func (i *Instance) manifest(holder *docker.Holder) (docker.Held, listing, error) {
+	l := listing{name: i.options.AppendFilename + ".manifest"}
+	held, text, err := holder.List(l.name)
+	if isNotFound(err) {
+		err = i.noAOF(path.Join(i.place.file(i.options.AppendDirname), l.name))
+	}
+	if err != nil {
+		return held, l, err
+	}
+	l.text = text
+	if l.Manifest, err = aof.ParseManifest(text); err != nil {
+		err = fmt.Errorf("container %q: %s: %w", i.container.Name, l.name, err)
+	}
+	return held, l, err
+}
+
+// holdParts opens the files of one unchanged manifest, and asks the server in
+// between: its answer is of these files and no others. The set that it returns
+// with an error has as many files as are open.
+func (i *Instance) holdParts(ctx context.Context, holder *docker.Holder) (set heldSet, err error) {
+	held, list, err := i.manifest(holder)
+	if err != nil {
+		return set, err
+	}
+	live := list.Live()
+	if list.base() == "" || live[len(live)-1].Type != aof.Incr {
+		return set, &DataError{Container: i.container.Name, Reason: fmt.Sprintf(
+			"its append-only file is not complete: %s names no base, or no file to append to", list.name)}
+	}
+	dir := path.Join(i.place.rel(), i.options.AppendDirname)
+	for _, e := range live {
+		file, err := holder.Open(e.Name)
+		if isNotFound(err) {
+			return set, i.missing(holder, list, e.Name)
+		}
+		if err != nil {
+			return set, err
+		}
+		set.files = append(set.files, heldPart{held: file, length: file.Size, path: path.Join(dir, e.Name), stored: snapshot.AOFDir + "/" + e.Name})
+	}
+	if set.at, set.info, err = i.server.Moment(ctx); err != nil {
+		return set, i.named(err)
+	}
+	_, again, err := i.manifest(holder)
+	if err != nil {
+		return set, err
+	}
+	if !bytes.Equal(again.text, list.text) {
+		return set, errReplaced
+	}
+	set.text = list.Text()
+	set.manifest = &heldPart{held: held, path: path.Join(dir, list.name), stored: snapshot.AOFDir + "/" + list.name}
+	return set, nil
+}
+
+// missing tells a file that a rewrite has just taken away from one that the
+// manifest names in vain.
+func (i *Instance) missing(holder *docker.Holder, list listing, name string) error {
+	_, again, err := i.manifest(holder)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(again.text, list.text) {
+		return errReplaced
+	}
+	return &DataError{Container: i.container.Name, Reason: fmt.Sprintf(
+		"its append-only file is not complete: %s names %s, which is not there", list.name, name)}
+}
+
+// holdSingle opens the one file of a server before 7.0. It is the one that the
+// server writes to as long as its name leads to it.
+func (i *Instance) holdSingle(ctx context.Context, holder *docker.Holder) (set heldSet, err error) {
+	name := i.options.AppendFilename
+	file, err := holder.Open(name)
+	if isNotFound(err) {
+		return set, i.noAOF(i.place.file(name))
+	}
+	if err != nil {
+		return set, err
+	}
+	set.files = []heldPart{{held: file, path: path.Join(i.place.rel(), name), stored: snapshot.AOFName}}
+	if set.at, set.info, err = i.server.Moment(ctx); err != nil {
+		return set, i.named(err)
+	}
+	now, err := holder.Stat(name)
+	if isNotFound(err) || err == nil && now.ID != file.ID {
+		return set, errReplaced
+	}
+	return set, err
+}
+
+// setLengths works out how long the last file was at the instant, and waits
+// until the server has written as much of it.
+func (i *Instance) setLengths(ctx context.Context, holder *docker.Holder, set *heldSet) error {
+	info := set.info
+	switch {
+	case info.RunID != i.info.RunID:
+		return &ChangedError{What: fmt.Sprintf("the server in container %q was restarted", i.container.Name)}
+	case !info.AOFEnabled:
+		return &ChangedError{What: fmt.Sprintf("appendonly of container %q was switched off", i.container.Name)}
+	case info.AOFWriteStatus == "err":
+		return &DataError{Container: i.container.Name, Reason: "the server cannot write to its append-only file (aof_last_write_status:err)"}
+	}
+	length := info.AOFCurrentSize + info.AOFBufferLength
+	last := len(set.files) - 1
+	for n, part := range set.files[:last] {
+		if n == 0 && info.AOFBaseSize == 0 {
+			continue // a set that was born with this process: its base is not counted in
+		}
+		length -= part.length
+	}
+	set.files[last].length = length
+	deadline := time.Now().Add(flushWait)
+	for {
+		now, err := holder.Size()
+		switch {
+		case err != nil:
+			return err
+		case length >= 0 && now.Size >= length:
+			return nil
+		case length < 0 || time.Now().After(deadline):
+			return &EndError{Container: i.container.Name, Detail: fmt.Sprintf("%s has %d bytes, and should have %d", set.files[last].path, now.Size, length)}
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(flushPoll):
+		}
+	}
+}
