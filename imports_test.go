@@ -46,7 +46,7 @@ func house() map[string]room {
 		"cmd/redisbak": {
 			imports: []string{
 				"backup", "restore", "verify", "snapshot",
-				"internal/repo", "internal/instance", "internal/docker", "internal/server", "internal/rdb",
+				"internal/repo", "internal/instance", "internal/docker", "internal/server", "internal/rdb", "internal/aof",
 				cobra, bar, terminal, units,
 			},
 			tests: []string{unix}, // a terminal to talk to
@@ -58,7 +58,7 @@ func house() map[string]room {
 
 		"internal/instance": {imports: []string{
 			"backup", "restore", "verify", "internal/repo", "snapshot",
-			"internal/docker", "internal/server", "internal/rdb",
+			"internal/docker", "internal/server", "internal/rdb", "internal/aof",
 			units,
 		}},
 		"internal/docker": {imports: []string{docker, nat, errdefs}},

@@ -8,27 +8,23 @@ import (
 	"github.com/redisbak/redisbak/snapshot"
 )
 
-// Layouts: the form in which the data is laid down.
-const (
-	// LayoutRDB is the dump file alone, for a server that starts with
-	// appendonly no.
-	LayoutRDB = "rdb"
-)
-
 // Plan is what a restore will do. It can be printed before anything changes;
 // Run carries out exactly this.
 type Plan struct {
-	Entry    repo.Entry
-	Volume   string
-	Create   bool // the volume does not exist yet
-	Layout   string
-	Image    Image
-	Names    Names
-	Verify   bool // boot a throw-away copy first
-	Start    *Start
-	Expired  int64 // keys that the server will drop as it loads: their time has come
-	Warnings []string
-	Steps    []Step
+	Entry       repo.Entry
+	Volume      string
+	Create      bool   // the volume does not exist yet
+	Destination string // mount point of the volume
+	Layout      string // one of snapshot's layouts
+	Image       Image
+	Dirs        []snapshot.Dir // below the volume's root, outermost first
+	Pieces      []Piece        // the one without which a server would see none comes last
+	Convert     bool           // the one piece is the dump that a boot of the snapshot saves
+	Verify      bool           // boot a throw-away copy first
+	Start       *Start
+	Expired     int64 // keys that the server will drop as it loads: their time has come
+	Warnings    []string
+	Steps       []Step
 
 	replaces string // run of the killed restore whose volume is begun anew
 }
@@ -41,12 +37,13 @@ type Step struct {
 
 // Actions of a step, in the order in which they come.
 const (
-	ActionCheck  = "check"
-	ActionVerify = "verify"
-	ActionCreate = "create"
-	ActionStage  = "stage"
-	ActionReread = "re-read"
-	ActionStart  = "start"
+	ActionCheck   = "check"
+	ActionVerify  = "verify"
+	ActionConvert = "convert"
+	ActionCreate  = "create"
+	ActionStage   = "stage"
+	ActionReread  = "re-read"
+	ActionStart   = "start"
 )
 
 func (s Step) String() string { return fmt.Sprintf("%-8s %s", s.Action, s.Detail) }
@@ -57,11 +54,10 @@ type Image struct {
 	Ref string
 }
 
-// Names are where a starting server looks for its data.
-type Names struct {
-	Destination string // mount point of the volume
-	Dir         string // relative to the volume's root, "" for the root
-	DBFilename  string
+// Piece is one file that is laid down.
+type Piece struct {
+	snapshot.File        // Path: where it is to lie. Name: where it is in the snapshot
+	Text          []byte // of a file that is not in the snapshot: Name is empty
 }
 
 // Start asks for a container on the restored volume.
@@ -88,37 +84,26 @@ func (p *Plan) steps() []Step {
 	if p.Verify {
 		steps = append(steps, Step{ActionVerify, fmt.Sprintf("boot %s on a throw-away copy, image %s", id, p.Image.Ref)})
 	}
+	if p.Convert {
+		steps = append(steps, Step{ActionConvert, fmt.Sprintf("have a boot of it on a throw-away copy save a dump, image %s", p.Image.Ref)})
+	}
 	into := "volume " + p.Volume
 	if p.Create {
 		steps = append(steps, Step{ActionCreate, into})
 		into = "it"
 	}
-	for _, f := range Laid(p.Entry.Manifest, p.Names) {
-		steps = append(steps, Step{ActionStage, fmt.Sprintf("%s (%d bytes, %d:%d, %04o) into %s", f.Path, f.Size, f.UID, f.GID, f.Mode, into)})
+	for _, f := range p.Pieces {
+		size := fmt.Sprintf("%d bytes, ", f.Size)
+		if p.Convert {
+			size = ""
+		}
+		steps = append(steps, Step{ActionStage, fmt.Sprintf("%s (%s%d:%d, %04o) into %s", f.Path, size, f.UID, f.GID, f.Mode, into)})
 	}
 	steps = append(steps, Step{ActionReread, "every byte of it and compare"})
 	if p.Start != nil {
 		steps = append(steps, Step{ActionStart, fmt.Sprintf("container %s on it, with the original's image and command line", p.Start.Name)})
 	}
 	return steps
-}
-
-// Laid lists a snapshot's files under the names by which the starting server
-// looks for them; the file that makes the volume bootable comes last.
-func Laid(m *snapshot.Manifest, names Names) []snapshot.File {
-	laid := make([]snapshot.File, len(m.Files))
-	for i, f := range m.Files {
-		f.Path = join(names.Dir, names.DBFilename)
-		laid[i] = f
-	}
-	return laid
-}
-
-func join(dir, name string) string {
-	if dir == "" {
-		return name
-	}
-	return dir + "/" + name
 }
 
 // DefaultVolume is the name of the fresh volume of a restore of m.

@@ -31,7 +31,7 @@ type Target interface {
 	CreateVolume(ctx context.Context, name string) error
 	// RemoveVolume removes a volume that the given run of ours created.
 	RemoveVolume(ctx context.Context, name, run string) error
-	// Stage lays the plan's files down, then reads every byte back and
+	// Stage lays the plan's pieces down, then reads every byte back and
 	// compares. It makes no volume.
 	Stage(ctx context.Context, p *Plan, progress Progress) error
 	// Start runs a container on the restored volume and waits until it
@@ -60,12 +60,15 @@ type Survey struct {
 	VolumeExists bool
 	// BeginAnew: the volume holds only what the killed restore of
 	// Request.Leftover laid down, and nobody refers to it.
-	BeginAnew bool
-	Layout    string
-	Image     Image
-	Names     Names
-	Expired   int64
-	Warnings  []string
+	BeginAnew   bool
+	Destination string
+	Layout      string
+	Image       Image
+	Dirs        []snapshot.Dir
+	Pieces      []Piece
+	Convert     bool
+	Expired     int64
+	Warnings    []string
 }
 
 // Started is a container that serves the restored data.
@@ -83,15 +86,16 @@ type VolumeError struct {
 
 func (e *VolumeError) Error() string { return fmt.Sprintf("volume %q: %s", e.Volume, e.Reason) }
 
-// AOFError says that the target would start from its append-only file and
-// ignore a restored dump.
-type AOFError struct {
-	Why     string
-	Started bool // by us, as the original's command line has it
+// LayoutError says that the container to be started would not look at what is
+// to be laid down: it would serve nothing, and might save that over it.
+type LayoutError struct {
+	Layout string // that was asked for
+	Starts string // the one from which it starts
+	Why    string
 }
 
-func (e *AOFError) Error() string {
-	return "target starts from its append-only file and would ignore the restored dump: " + e.Why
+func (e *LayoutError) Error() string {
+	return fmt.Sprintf("the container would start from layout %s and ignore what is laid down as %s: %s", e.Starts, e.Layout, e.Why)
 }
 
 // ReplicaError says that the target would start as a replica, and throw the
@@ -128,8 +132,8 @@ type Options struct {
 	Now      func() time.Time
 	Warn     func(string)
 	Progress Progress
-	// Verify boots a throw-away copy of the snapshot.
-	Verify func(context.Context, repo.Entry) (snapshot.Proof, error)
+	// Verify boots a throw-away copy of the snapshot in a layout.
+	Verify func(ctx context.Context, e repo.Entry, layout string) (snapshot.Proof, error)
 }
 
 // VerifyMode says whether a throw-away copy is booted before the restore.
@@ -164,13 +168,14 @@ func Prepare(ctx context.Context, t Target, r *repo.Repo, e repo.Entry, req Requ
 		return nil, err
 	}
 	p := &Plan{
-		Entry: e, Volume: req.Volume, Create: !s.VolumeExists || s.BeginAnew, Layout: s.Layout, Image: s.Image,
-		Names: s.Names, Start: req.Start, Expired: s.Expired, Warnings: s.Warnings,
+		Entry: e, Volume: req.Volume, Create: !s.VolumeExists || s.BeginAnew, Destination: s.Destination,
+		Layout: s.Layout, Image: s.Image, Dirs: s.Dirs, Pieces: s.Pieces, Convert: s.Convert,
+		Start: req.Start, Expired: s.Expired, Warnings: s.Warnings,
 	}
 	if s.BeginAnew {
 		p.replaces = leftover.Run
 	}
-	p.Verify = mode == VerifyAlways || mode == VerifyUnproven && !proven(e, s.Layout, s.Image)
+	p.Verify = mode == VerifyAlways || mode == VerifyUnproven && !proven(p)
 	p.Steps = p.steps()
 	return p, nil
 }
@@ -189,24 +194,34 @@ func leftover(r *repo.Repo, source, volume string) (*repo.RestoreRecord, error) 
 	return nil, nil
 }
 
+// Booted is the layout of which a boot proves the plan: what is converted is
+// booted as it was captured.
+func (p *Plan) Booted() string {
+	if p.Convert {
+		return p.Entry.Manifest.Layout()
+	}
+	return p.Layout
+}
+
 // proven: a boot of the same layout by the same image showed the data. Another
 // image may be one that cannot load them.
-func proven(e repo.Entry, layout string, image Image) bool {
-	return e.Proof != nil && e.Proof.Result == snapshot.Passed && e.Proof.Layout == layout && e.Proof.ImageID == image.ID
+func proven(p *Plan) bool {
+	proof := p.Entry.Proof
+	return proof != nil && proof.Result == snapshot.Passed && proof.Layout == p.Booted() && proof.ImageID == p.Image.ID
 }
 
 // Run carries p out. The caller holds the source's keep lock.
 func Run(ctx context.Context, t Target, r *repo.Repo, p *Plan, opts Options) (Result, error) {
 	began := opts.Now()
 	result := Result{Plan: p, Keys: p.Keys()}
-	if proven(p.Entry, p.Layout, p.Image) {
+	if proven(p) {
 		result.Proof = p.Entry.Proof
 	}
 	if err := checkStored(ctx, p.Entry, opts.Progress); err != nil {
 		return result, err
 	}
 	if p.Verify {
-		proof, err := opts.Verify(ctx, p.Entry)
+		proof, err := opts.Verify(ctx, p.Entry, p.Booted())
 		if err != nil {
 			return result, err
 		}
@@ -254,12 +269,11 @@ func apply(ctx context.Context, t Target, r *repo.Repo, p *Plan, opts Options) (
 // begin journals what is about to be done; nil where the repository cannot be
 // written.
 func begin(r *repo.Repo, p *Plan, opts Options) (*repo.Restore, error) {
-	laid := Laid(p.Entry.Manifest, p.Names)
 	rec := repo.RestoreRecord{
 		Run: opts.Run, Source: p.Entry.Manifest.Source.Name, ID: p.Entry.Manifest.ID, Volume: p.Volume,
-		Created: p.Create, Bootable: laid[len(laid)-1].Path, StartedAt: opts.Now().UTC(),
+		Created: p.Create, Bootable: p.Pieces[len(p.Pieces)-1].Path, StartedAt: opts.Now().UTC(),
 	}
-	for _, f := range laid {
+	for _, f := range p.Pieces {
 		rec.Paths = append(rec.Paths, f.Path)
 	}
 	journal, err := r.StartRestore(rec)

@@ -48,8 +48,8 @@ func (f *target) Start(_ context.Context, p *restore.Plan, _ restore.Progress) (
 // fresh is a target without a volume yet.
 func fresh() *target {
 	return &target{fail: map[string]error{}, survey: restore.Survey{
-		Layout: restore.LayoutRDB, Image: restore.Image{ID: "sha256:1", Ref: "redis:7.0"},
-		Names: restore.Names{Destination: "/data", DBFilename: "dump.rdb"}, Expired: 1,
+		Layout: snapshot.LayoutRDB, Image: restore.Image{ID: "sha256:1", Ref: "redis:7.0"},
+		Destination: "/data", Pieces: []restore.Piece{{File: snapshot.File{Path: "dump.rdb", Name: "dump.rdb.gz"}}}, Expired: 1,
 	}}
 }
 
@@ -59,9 +59,9 @@ const run1 = "00000000000000a1"
 const volume = "shop-data-recovery-20260208T031502Z-7k3f"
 
 // verdict gives a Verify that comes to one result.
-func verdict(result snapshot.Result) func(context.Context, repo.Entry) (snapshot.Proof, error) {
-	return func(_ context.Context, e repo.Entry) (snapshot.Proof, error) {
-		return snapshot.Proof{ID: e.Manifest.ID, Result: result, Layout: restore.LayoutRDB, Reason: "as the test says"}, nil
+func verdict(result snapshot.Result) func(context.Context, repo.Entry, string) (snapshot.Proof, error) {
+	return func(_ context.Context, e repo.Entry, _ string) (snapshot.Proof, error) {
+		return snapshot.Proof{ID: e.Manifest.ID, Result: result, Layout: snapshot.LayoutRDB, Reason: "as the test says"}, nil
 	}
 }
 
@@ -212,7 +212,7 @@ func TestAProvenSnapshotIsNotBootedAgain(t *testing.T) {
 		r := repotest.New(t)
 		e := repotest.Commit(t, r)
 		proof := snapshot.Proof{
-			ID: e.Manifest.ID, Result: snapshot.Passed, At: time.Now(), Layout: restore.LayoutRDB, Server: "redis 7.0.15",
+			ID: e.Manifest.ID, Result: snapshot.Passed, At: time.Now(), Layout: snapshot.LayoutRDB, Server: "redis 7.0.15",
 			ImageID: "sha256:" + strings.Repeat("ab", 32), ManifestID: e.ManifestSHA256, Keyspace: e.Manifest.Keyspace,
 		}
 		if err := r.WriteProof(t.Context(), e, &proof); err != nil {

@@ -96,6 +96,7 @@ func (e *FailedError) Error() string {
 // BootOptions of a boot.
 type BootOptions struct {
 	Image    string // boot this image instead of the snapshot's own
+	Layout   string // lay the data down so; "": as they were captured
 	Progress func(phase string, done, total int64)
 }
 

@@ -141,12 +141,18 @@ func (a *app) beginRun(ctx context.Context, r *repo.Repo) (docker.Owner, func(),
 	return docker.Owner{Role: docker.RoleHelper, Repo: docker.NoRepo, Run: hex.EncodeToString(id)}, func() {}, nil
 }
 
-// verifier boots snapshots for other commands; image may be empty.
+// verifier boots snapshots as they were captured; image may be empty.
 func (a *app) verifier(b *bench, r *repo.Repo, image string) func(context.Context, repo.Entry) (snapshot.Proof, error) {
-	return func(ctx context.Context, e repo.Entry) (snapshot.Proof, error) {
+	boot := a.bootLayout(b, r, image)
+	return func(ctx context.Context, e repo.Entry) (snapshot.Proof, error) { return boot(ctx, e, "") }
+}
+
+// bootLayout boots snapshots in the layout in which they will be laid down.
+func (a *app) bootLayout(b *bench, r *repo.Repo, image string) func(context.Context, repo.Entry, string) (snapshot.Proof, error) {
+	return func(ctx context.Context, e repo.Entry, layout string) (snapshot.Proof, error) {
 		a.talk.detail("verifying %s: boot on a throw-away copy", e.Manifest.ID)
 		return verify.Run(ctx, instance.Lab{Engine: b.engine, Owner: b.owner}, r, e, verify.Options{
-			BootOptions: verify.BootOptions{Image: image, Progress: a.talk.progress},
+			BootOptions: verify.BootOptions{Image: image, Layout: layout, Progress: a.talk.progress},
 			LockWait:    a.lockWait, Now: a.now, Warn: a.talk.warn,
 		})
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/redisbak/redisbak/backup"
+	"github.com/redisbak/redisbak/internal/aof"
 	"github.com/redisbak/redisbak/internal/docker"
 	"github.com/redisbak/redisbak/internal/instance"
 	"github.com/redisbak/redisbak/internal/rdb"
@@ -115,14 +116,22 @@ func (a *app) rules() []rule {
 		{as[*instance.CountsError], exitFailure, fixed("run it again while nobody flushes or reloads the data")},
 		{as[*instance.ChangedError], exitFailure, fixed("run it again; nothing was committed")},
 		{as[*instance.DataError], exitFailure, fixed("keep the server's data directory on a Docker volume or a bind mount")},
+		{as[*instance.NoAOFError], exitFailure, fixed("--method rdb captures its dump; --method auto takes what there is")},
+		{as[*instance.AOFError], exitFailure, fixed(withoutAOF)},
+		{as[*instance.EndError], exitFailure, fixed(withoutAOF)},
+		{as[*aof.FormatError], exitFailure, fixed(withoutAOF)},
+		{as[*aof.ManifestError], exitFailure, fixed(withoutAOF)},
+		{as[*server.RewriteError], exitFailure, fixed("docker logs of that container tells more; --no-rewrite takes the append-only file as it is")},
+		{is(docker.ErrNoShell), exitFailure, fixed("--method rdb does without one")},
 		{as[*instance.WrongVolumeError], exitFailure, fixed("name the container of the server that you mean, or its own --address")},
 
 		// The restore.
 		{as[*restore.VolumeError], exitFailure, volumeHints},
-		{as[*restore.AOFError], exitFailure, aofHints},
+		{as[*restore.LayoutError], exitFailure, fixed("leave --layout out; or leave --start out, and start it yourself with the options for that layout")},
+		{as[*instance.ConvertError], exitFailure, fixed("redisbak verify tells whether the snapshot boots; --layout aof lays it down as it is, for a server that starts with appendonly yes")},
 		{as[*restore.ReplicaError], exitFailure, fixed("start it without replicaof, or restore without --start and start it yourself")},
 		{as[*restore.ApartError], exitFailure, fixed("leave --publish out, and connect the container to a network when you know who is on it")},
-		{as[*restore.UnknownStartError], exitFailure, fixed("say what to lay down: --layout rdb")},
+		{as[*restore.UnknownStartError], exitFailure, fixed("say what to lay down: --layout rdb, aof or aof-legacy")},
 		{as[*restore.LoadError], exitFailure, fixed("restore into a server that is configured like the source")},
 		{as[*instance.StagedError], exitFailure, fixed("look at the disk of the engine's host, and run it again")},
 		{as[*instance.StartError], exitFailure, startHints},
@@ -290,6 +299,8 @@ func existsHints(err error) []string {
 
 func (a *app) authHints(err error) []string {
 	switch e := get[*server.AuthError](err); {
+	case e.Command == "BGREWRITEAOF" && strings.HasPrefix(e.Reason, "NOPERM"):
+		return []string{fmt.Sprintf("let the user run it: ACL SETUSER %s +bgrewriteaof; or take the append-only file as it is: --no-rewrite", cmp.Or(a.username, "default"))}
 	case strings.HasPrefix(e.Reason, "NOPERM"):
 		return []string{fmt.Sprintf("let the user run all that a snapshot needs: ACL SETUSER %s +ping +info +time +bgsave +config|get", cmp.Or(a.username, "default"))}
 	case strings.HasPrefix(e.Reason, "WRONGPASS"):
@@ -339,9 +350,4 @@ func volumeHints(err error) []string {
 	return hints
 }
 
-func aofHints(err error) []string {
-	if get[*restore.AOFError](err).Started {
-		return []string{"leave --start out, and start it yourself with --appendonly no"}
-	}
-	return []string{"start it with --appendonly no and restore with --layout rdb"}
-}
+const withoutAOF = "run it again; --method rdb does without the append-only file"

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/redisbak/redisbak/backup"
+	"github.com/redisbak/redisbak/internal/aof"
 	"github.com/redisbak/redisbak/internal/docker"
 	"github.com/redisbak/redisbak/internal/instance"
 	"github.com/redisbak/redisbak/internal/rdb"
@@ -115,19 +116,34 @@ func everyError() map[string]spoken {
 		"repo.UnusableError": {&repo.UnusableError{Dir: "/r", Reason: "it is not empty"}, 1,
 			"error: /r cannot become a repository: it is not empty\nhint: name a new directory in one that is there, or an empty one\n"},
 
-		"restore.AOFError": {&restore.AOFError{Why: "appendonly yes"}, 1,
-			"error: target starts from its append-only file and would ignore the restored dump: appendonly yes\nhint: start it with --appendonly no and restore with --layout rdb\n"},
 		"restore.ApartError": {&restore.ApartError{Why: "it is a node"}, 1,
 			"error: no port can be published: it is a node\nhint: leave --publish out, and connect the container to a network when you know who is on it\n"},
+		"restore.LayoutError": {&restore.LayoutError{Layout: "rdb", Starts: "aof", Why: "appendonly yes"}, 1,
+			"error: the container would start from layout aof and ignore what is laid down as rdb: appendonly yes\nhint: leave --layout out; or leave --start out, and start it yourself with the options for that layout\n"},
 		"restore.LoadError": {&restore.LoadError{Reason: "no"}, 1,
 			"error: target cannot load the snapshot: no\nhint: restore into a server that is configured like the source\n"},
 		"restore.ReplicaError": {&restore.ReplicaError{Why: "replicaof a"}, 1,
 			"error: target would take its master's data in the place of the restored ones: replicaof a\nhint: start it without replicaof, or restore without --start and start it yourself\n"},
 		"restore.UnknownStartError": {&restore.UnknownStartError{Reason: "no"}, 1,
-			"error: from what the target will start is not known: no\nhint: say what to lay down: --layout rdb\n"},
+			"error: from what the target will start is not known: no\nhint: say what to lay down: --layout rdb, aof or aof-legacy\n"},
 		"restore.VolumeError": {&restore.VolumeError{Volume: "v", Reason: "it is not empty"}, 1,
 			"error: volume \"v\": it is not empty\nhint: restore into another volume: --volume NAME\nhint: or, if nobody needs what it holds: docker volume rm v\n"},
 
+		"docker.ErrNoShell": {docker.ErrNoShell, 1, "error: no shell with stat, head and cat in the image\nhint: --method rdb does without one\n"},
+		"instance.AOFError": {&instance.AOFError{Container: "c", Reason: "its append-only file is not complete"}, 1,
+			"error: container \"c\": its append-only file is not complete\nhint: run it again; --method rdb does without the append-only file\n"},
+		"instance.EndError": {&instance.EndError{Container: "c", Detail: "a has 1 bytes, and should have 2"}, 1,
+			"error: container \"c\": its append-only file does not end where the server says that it does: a has 1 bytes, and should have 2\nhint: run it again; --method rdb does without the append-only file\n"},
+		"aof.FormatError": {&aof.FormatError{Offset: 1, Reason: "no"}, 1,
+			"error: append-only file, byte 1: no\nhint: run it again; --method rdb does without the append-only file\n"},
+		"aof.ManifestError": {&aof.ManifestError{Line: 1, Reason: "no"}, 1,
+			"error: AOF manifest, line 1: no\nhint: run it again; --method rdb does without the append-only file\n"},
+		"instance.ConvertError": {&instance.ConvertError{ID: id, Err: errors.New("no")}, 1,
+			"error: snapshot 20260208T031502Z-7k3f: convert its append-only file into a dump: no\nhint: redisbak verify tells whether the snapshot boots; --layout aof lays it down as it is, for a server that starts with appendonly yes\n"},
+		"instance.NoAOFError": {&instance.NoAOFError{Container: "c"}, 1,
+			"error: container \"c\": appendonly is off: there is no append-only file to capture\nhint: --method rdb captures its dump; --method auto takes what there is\n"},
+		"server.RewriteError": {&server.RewriteError{Reason: server.ErrRestarted}, 1,
+			"error: redis AOF rewrite: the server was restarted\nhint: docker logs of that container tells more; --no-rewrite takes the append-only file as it is\n"},
 		"server.AuthError": {&server.AuthError{Command: "BGSAVE", Reason: "NOPERM this user …"}, 12,
 			"error: redis refused BGSAVE: NOPERM this user …\nhint: let the user run all that a snapshot needs: ACL SETUSER default +ping +info +time +bgsave +config|get\n"},
 		"server.BusyError": {&server.BusyError{For: "save", What: "a save", Waited: time.Hour}, 1,

@@ -82,8 +82,11 @@ func (o restoreOptions) check() error {
 	switch {
 	case !o.start && (o.name != "" || len(o.publish) > 0):
 		return hinted(usagef("--name and --publish are of the container that --start makes"), "add --start, or leave them out")
-	case o.layout != "" && o.layout != restore.LayoutRDB:
-		return usagef("--layout %q: this version lays down rdb", o.layout)
+	}
+	switch o.layout {
+	case "", snapshot.LayoutRDB, snapshot.LayoutAOF, snapshot.LayoutAOFLegacy:
+	default:
+		return usagef("--layout %q: not rdb, aof or aof-legacy", o.layout)
 	}
 	if o.volume != "" {
 		if err := docker.ValidName(o.volume); err != nil {
@@ -155,7 +158,7 @@ func (a *app) runRestore(ctx context.Context, args []string, o restoreOptions) e
 		return a.restored(restore.Result{Plan: plan, Keys: plan.Keys()}, o)
 	}
 	result, err := restore.Run(ctx, target, r, plan, restore.Options{
-		Run: b.owner.Run, Now: a.now, Warn: a.talk.warn, Progress: a.talk.progress, Verify: a.verifier(b, r, plan.Image.ID),
+		Run: b.owner.Run, Now: a.now, Warn: a.talk.warn, Progress: a.talk.progress, Verify: a.bootLayout(b, r, plan.Image.ID),
 	})
 	if err != nil {
 		return err

@@ -17,6 +17,15 @@ import (
 	"github.com/redisbak/redisbak/snapshot"
 )
 
+// AOFError says why the append-only file on a volume is none that a server could
+// start from.
+type AOFError struct {
+	Container string
+	Reason    string
+}
+
+func (e *AOFError) Error() string { return fmt.Sprintf("container %q: %s", e.Container, e.Reason) }
+
 // EndError says that the append-only file does not end where the server says
 // that it does, so that nobody can tell what it holds.
 type EndError struct {
@@ -83,7 +92,7 @@ func (i *Instance) startHolder(ctx context.Context) (*docker.Holder, error) {
 }
 
 func (i *Instance) noAOF(file string) error {
-	return &DataError{Container: i.container.Name, Reason: fmt.Sprintf("the server has appendonly on, and there is no %s on its volume", file)}
+	return &AOFError{Container: i.container.Name, Reason: fmt.Sprintf("the server has appendonly on, and there is no %s on its volume", file)}
 }
 
 // multiPart: since 7.0 servers keep their append-only file in several parts.

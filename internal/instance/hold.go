@@ -130,7 +130,7 @@ func (i *Instance) holdParts(ctx context.Context, holder *docker.Holder) (set he
 	}
 	live := list.Live()
 	if list.base() == "" || live[len(live)-1].Type != aof.Incr {
-		return set, &DataError{Container: i.container.Name, Reason: fmt.Sprintf(
+		return set, &AOFError{Container: i.container.Name, Reason: fmt.Sprintf(
 			"its append-only file is not complete: %s names no base, or no file to append to", list.name)}
 	}
 	dir := path.Join(i.place.rel(), i.options.AppendDirname)
@@ -169,7 +169,7 @@ func (i *Instance) missing(holder *docker.Holder, list listing, name string) err
 	if !bytes.Equal(again.text, list.text) {
 		return errReplaced
 	}
-	return &DataError{Container: i.container.Name, Reason: fmt.Sprintf(
+	return &AOFError{Container: i.container.Name, Reason: fmt.Sprintf(
 		"its append-only file is not complete: %s names %s, which is not there", list.name, name)}
 }
 
@@ -205,7 +205,7 @@ func (i *Instance) setLengths(ctx context.Context, holder *docker.Holder, set *h
 	case !info.AOFEnabled:
 		return &ChangedError{What: fmt.Sprintf("appendonly of container %q was switched off", i.container.Name)}
 	case info.AOFWriteStatus == "err":
-		return &DataError{Container: i.container.Name, Reason: "the server cannot write to its append-only file (aof_last_write_status:err)"}
+		return &AOFError{Container: i.container.Name, Reason: "the server cannot write to its append-only file (aof_last_write_status:err)"}
 	}
 	length := info.AOFCurrentSize + info.AOFBufferLength
 	last := len(set.files) - 1

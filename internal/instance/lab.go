@@ -45,6 +45,14 @@ const (
 // Boot lays e down on a scratch volume and boots a server on it. After an
 // error nothing of it is left.
 func (l Lab) Boot(ctx context.Context, e repo.Entry, opts verify.BootOptions) (verify.Subject, error) {
+	s, err := l.boot(ctx, e, opts)
+	if err != nil {
+		return nil, err // not a subject that is nil
+	}
+	return s, nil
+}
+
+func (l Lab) boot(ctx context.Context, e repo.Entry, opts verify.BootOptions) (*subject, error) {
 	image, err := l.image(ctx, e, opts.Image)
 	if err != nil {
 		return nil, err
@@ -59,7 +67,10 @@ func (l Lab) Boot(ctx context.Context, e repo.Entry, opts verify.BootOptions) (v
 	if err != nil {
 		return nil, err
 	}
-	s := &subject{lab: l, owner: owner, entry: e, volume: volume.Name}
+	s := &subject{lab: l, owner: owner, entry: e, volume: volume.Name, layout: opts.Layout}
+	if s.layout == "" {
+		s.layout = e.Manifest.Layout()
+	}
 	if err := s.boot(ctx, image, memory, opts.Progress); err != nil {
 		return nil, errors.Join(err, s.discard(ctx))
 	}
@@ -117,6 +128,7 @@ type subject struct {
 	owner    docker.Owner
 	entry    repo.Entry
 	volume   string
+	layout   string
 	verifier *docker.Verifier
 	trial    *server.Trial
 	facts    verify.Facts
@@ -127,19 +139,23 @@ func (s *subject) Facts() verify.Facts { return s.facts }
 func (s *subject) boot(ctx context.Context, image docker.Image, memory int64, progress restore.Progress) error {
 	m := s.entry.Manifest
 	began := time.Now()
-	err := staging{
-		entry: s.entry, files: m.Files, dirs: m.Dirs, imageID: image.ID, volume: s.volume,
+	files, err := s.names().lay(m, s.layout)
+	if err != nil {
+		return err
+	}
+	err = staging{
+		entry: s.entry, laid: files, imageID: image.ID, volume: s.volume,
 		at: m.Source.Mount.Destination, report: progress,
 	}.run(ctx, s.lab.Engine, s.owner)
 	if err != nil {
 		return err
 	}
-	s.facts = verify.Facts{Layout: restore.LayoutRDB, ImageID: image.ID, Fill: time.Since(began)}
+	s.facts = verify.Facts{Layout: s.layout, ImageID: image.ID, Fill: time.Since(began)}
 	began = time.Now()
 	last := m.Files[len(m.Files)-1]
 	s.verifier, err = s.lab.Engine.CreateVerifier(ctx, s.owner, docker.VerifierSpec{
 		ImageID: image.ID, Volume: s.volume, Destination: m.Source.Mount.Destination,
-		User: fmt.Sprintf("%d:%d", last.UID, last.GID), Cmd: bootCommand(m, image), MemoryBytes: memory,
+		User: fmt.Sprintf("%d:%d", last.UID, last.GID), Cmd: bootCommand(m, s.names(), s.layout, image), MemoryBytes: memory,
 	})
 	if err != nil {
 		return err
@@ -154,18 +170,24 @@ func (s *subject) boot(ctx context.Context, image docker.Image, memory int64, pr
 	return nil
 }
 
+// names are those of the server that was captured.
+func (s *subject) names() names {
+	m := s.entry.Manifest
+	return namesOf(m.Source.Options, m.Source.Mount.Destination)
+}
+
 // bootCommand starts a server on the data as a replica of nowhere: so it
 // neither drops expired keys nor evicts, and counts and digest are those of
-// the source. Persistence and cluster mode are off, and no option comes from
-// the source but where its data lie.
-func bootCommand(m *snapshot.Manifest, image docker.Image) []string {
+// the source. Save points and cluster mode are off, a file that was cut is
+// refused, and no option comes from the source but where its data lie.
+func bootCommand(m *snapshot.Manifest, n names, layout string, image docker.Image) []string {
 	o := m.Source.Options
-	cmd := []string{
-		m.Server.Software + "-server", "--dir", o.Dir, "--dbfilename", o.DBFilename,
-		"--save", "", "--appendonly", "no", "--aof-load-truncated", "no",
+	cmd := append([]string{m.Server.Software + "-server", "--dir", o.Dir}, n.startOptions(layout)...)
+	cmd = append(cmd,
+		"--save", "", "--aof-load-truncated", "no",
 		"--replicaof", "127.0.0.1", "1", "--databases", strconv.Itoa(o.Databases),
 		"--maxmemory", "0", "--cluster-enabled", "no", "--port", strconv.Itoa(defaultPort), "--bind", "127.0.0.1",
-	}
+	)
 	if m.Server.Software != "redis" || release(m.Server.Version) >= release("7.0") {
 		// Older servers have DEBUG on, and end at an option that they do not know.
 		cmd = append(cmd, "--enable-debug-command", "local")

@@ -2,6 +2,7 @@ package instance
 
 import (
 	"archive/tar"
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -12,19 +13,22 @@ import (
 
 	"github.com/redisbak/redisbak/internal/docker"
 	"github.com/redisbak/redisbak/internal/repo"
+	"github.com/redisbak/redisbak/restore"
 	"github.com/redisbak/redisbak/snapshot"
 )
 
 // staging is a snapshot's payload on its way into an empty volume. Restore and
 // verification fill their volumes by the same code.
 type staging struct {
-	entry   repo.Entry
-	files   []snapshot.File // under the paths where they are to lie
-	dirs    []snapshot.Dir  // below the root, outermost first
+	entry repo.Entry
+	laid
 	imageID string
 	volume  string
 	at      string // mount point in the helper
 	report  func(phase string, done, total int64)
+	// converted opens the one piece where it comes from a server and not from
+	// the snapshot; nil: it does not.
+	converted func(context.Context) (io.ReadCloser, error)
 }
 
 // run lays the files down, the last of them last, then reads every byte back.
@@ -38,14 +42,14 @@ func (s staging) run(ctx context.Context, e *docker.Engine, o docker.Owner) erro
 		return err
 	}
 	defer helper.Remove(ctx)
-	if err := helper.Write(ctx, s.lay); err != nil {
+	if err := helper.Write(ctx, func(tw *tar.Writer) error { return s.write(ctx, tw) }); err != nil {
 		return fmt.Errorf("stage %s into volume %q: %w", s.entry.Manifest.ID, s.volume, err)
 	}
 	return s.reread(ctx, helper)
 }
 
-// lay writes the volume's root, the directories and the files as a tar.
-func (s staging) lay(tw *tar.Writer) error {
+// write writes the volume's root, the directories and the files as a tar.
+func (s staging) write(ctx context.Context, tw *tar.Writer) error {
 	root := strings.TrimPrefix(path.Clean(s.at), "/")
 	for _, d := range append([]snapshot.Dir{s.entry.Manifest.Root}, s.dirs...) {
 		err := tw.WriteHeader(&tar.Header{
@@ -56,7 +60,7 @@ func (s staging) lay(tw *tar.Writer) error {
 			return err
 		}
 	}
-	for _, f := range s.files {
+	for _, f := range s.pieces {
 		err := tw.WriteHeader(&tar.Header{
 			Typeflag: tar.TypeReg, Name: path.Join(root, f.Path), Size: f.Size, Mode: int64(f.Mode), Uid: f.UID, Gid: f.GID,
 			ModTime: s.entry.Manifest.PointInTime,
@@ -64,15 +68,15 @@ func (s staging) lay(tw *tar.Writer) error {
 		if err != nil {
 			return err
 		}
-		if err := s.pour(tw, f); err != nil {
+		if err := s.pour(ctx, tw, f); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s staging) pour(tw io.Writer, f snapshot.File) error {
-	content, err := s.entry.Open(f)
+func (s staging) pour(ctx context.Context, tw io.Writer, f restore.Piece) error {
+	content, err := s.open(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -80,6 +84,17 @@ func (s staging) pour(tw io.Writer, f snapshot.File) error {
 	count := &counter{w: tw, total: f.Size, report: func(done, total int64) { s.report("stage", done, total) }}
 	_, err = io.CopyBuffer(count, struct{ io.Reader }{content}, make([]byte, copyBuffer))
 	return err
+}
+
+// open opens what a piece is made of.
+func (s staging) open(ctx context.Context, f restore.Piece) (io.ReadCloser, error) {
+	switch {
+	case f.Text != nil:
+		return io.NopCloser(bytes.NewReader(f.Text)), nil
+	case s.converted != nil:
+		return s.converted(ctx)
+	}
+	return s.entry.Open(f.File)
 }
 
 // StagedError says that a volume does not hold what was laid down in it.
@@ -101,8 +116,8 @@ func (s staging) reread(ctx context.Context, helper *docker.Helper) error {
 				got.UID, got.GID, got.Mode, want.UID, want.GID, want.Mode)}
 		}
 	}
-	for _, f := range s.files {
-		if err := s.rereadFile(ctx, helper, f); err != nil {
+	for _, f := range s.pieces {
+		if err := s.rereadFile(ctx, helper, f.File); err != nil {
 			return err
 		}
 	}

@@ -53,14 +53,14 @@ func (t Target) Start(ctx context.Context, p *restore.Plan, progress restore.Pro
 
 func (t Target) recoverySpec(ctx context.Context, p *restore.Plan, source *docker.Container) (docker.RecoverySpec, error) {
 	spec := docker.RecoverySpec{
-		Name: p.Start.Name, ImageID: p.Image.ID, Volume: p.Volume, Destination: p.Names.Destination, Publish: p.Start.Publish,
+		Name: p.Start.Name, ImageID: p.Image.ID, Volume: p.Volume, Destination: p.Destination, Publish: p.Start.Publish,
 		Networks: networks(p.Entry.Manifest, source),
 	}
 	if source != nil {
 		spec.User, spec.WorkingDir, spec.MemoryLimit = source.User, source.WorkingDir, source.MemoryLimit
 		spec.Entrypoint, spec.Cmd = source.Entrypoint, source.Cmd
 		for _, m := range source.Mounts {
-			if path.Clean(m.Destination) != path.Clean(p.Names.Destination) && !anonymous(m) {
+			if path.Clean(m.Destination) != path.Clean(p.Destination) && !anonymous(m) {
 				spec.Config = append(spec.Config, m)
 			}
 		}
@@ -73,8 +73,8 @@ func (t Target) recoverySpec(ctx context.Context, p *restore.Plan, source *docke
 	}
 	o := p.Entry.Manifest.Source.Options
 	spec.Entrypoint, spec.Cmd, spec.User, spec.WorkingDir = image.Entrypoint, image.Cmd, image.User, image.WorkingDir
-	spec.Cmd = append(append([]string{}, spec.Cmd...), "--dir", o.Dir, "--dbfilename", o.DBFilename,
-		"--databases", fmt.Sprint(o.Databases), "--appendonly", "no")
+	spec.Cmd = append(append([]string{}, spec.Cmd...), "--dir", o.Dir, "--databases", fmt.Sprint(o.Databases))
+	spec.Cmd = append(spec.Cmd, namesOf(o, p.Destination).startOptions(p.Layout)...)
 	return spec, nil
 }
 

@@ -32,13 +32,13 @@ func (t Target) Survey(ctx context.Context, e repo.Entry, req restore.Request) (
 	if err != nil {
 		return restore.Survey{}, err
 	}
-	s := restore.Survey{Layout: restore.LayoutRDB}
+	s := restore.Survey{Destination: m.Source.Mount.Destination}
 	image, err := t.image(ctx, m, source, req)
 	if err != nil {
 		return s, err
 	}
 	s.Image = restore.Image{ID: image.ID, Ref: imageName(image)}
-	if s.Names, s.Warnings, err = t.names(ctx, m, source, image, req.Layout); err != nil {
+	if err := t.surveyLayout(ctx, m, source, image, req, &s); err != nil {
 		return s, err
 	}
 	joins, err := t.neighbours(ctx, m, source, req)
@@ -53,12 +53,41 @@ func (t Target) Survey(ctx context.Context, e repo.Entry, req restore.Request) (
 		if err := t.nameIsFree(ctx, req.Start.Name); err != nil {
 			return s, err
 		}
-		if err := t.startsFromDump(ctx, source, m); err != nil {
-			return s, err
-		}
 	}
 	s.Expired, err = t.expired(e)
 	return s, err
+}
+
+// surveyLayout works out what is laid down. What the user asks for may be
+// another thing than the target starts from, but not if we are to start it.
+func (t Target) surveyLayout(ctx context.Context, m *snapshot.Manifest, source *docker.Container, image docker.Image, req restore.Request, s *restore.Survey) error {
+	start, err := t.start(ctx, m, source, image)
+	if err != nil {
+		return err
+	}
+	s.Layout, s.Warnings = start.layout, start.warnings
+	if req.Layout != "" {
+		if err := validLayout(req.Layout); err != nil {
+			return &restore.UnknownStartError{Reason: err.Error()}
+		}
+		// The image's own command is told by us how to start.
+		if req.Start != nil && source != nil && !startsFrom(start.layout, req.Layout) {
+			return &restore.LayoutError{Layout: req.Layout, Starts: start.layout, Why: start.why}
+		}
+		s.Layout = req.Layout
+	}
+	files, err := start.names.lay(m, s.Layout)
+	if err != nil {
+		return err
+	}
+	s.Dirs, s.Pieces, s.Convert = files.dirs, files.pieces, convert(m, s.Layout)
+	return nil
+}
+
+// startsFrom: a server that looks for an append-only file in several parts also
+// takes one in a single file.
+func startsFrom(layout, given string) bool {
+	return layout == given || layout == snapshot.LayoutAOF && given == snapshot.LayoutAOFLegacy
 }
 
 // sourceOf finds the container that the snapshot was taken of, nil where it is
@@ -110,76 +139,66 @@ func (t Target) image(ctx context.Context, m *snapshot.Manifest, source *docker.
 	return t.Engine.Image(ctx, ref)
 }
 
-// names finds out from what the target will start. What counts is its next
+// start finds out from what the target will start. What counts is its next
 // start, not what was switched at run time.
-func (t Target) names(ctx context.Context, m *snapshot.Manifest, source *docker.Container, image docker.Image, layout string) (restore.Names, []string, error) {
-	options := m.Source.Options
-	names := func(o snapshot.Options) restore.Names {
-		at := place{mount: docker.Mount{Destination: m.Source.Mount.Destination}, dir: o.Dir}
-		return restore.Names{Destination: m.Source.Mount.Destination, Dir: at.rel(), DBFilename: o.DBFilename}
-	}
-	if layout == restore.LayoutRDB {
-		return names(options), nil, nil
-	}
-	if layout != "" {
-		return restore.Names{}, nil, &restore.UnknownStartError{Reason: fmt.Sprintf("layout %q is not one that this version lays down", layout)}
-	}
+func (t Target) start(ctx context.Context, m *snapshot.Manifest, source *docker.Container, image docker.Image) (start nextStart, err error) {
+	recorded := m.Source.Options
+	at := m.Source.Mount.Destination
+	start.names = namesOf(recorded, at)
+	start.layout, start.why = layoutOf(recorded, m.Server)
+	start.why += " when it was captured"
 	if source == nil {
-		if options.AppendOnly {
-			return restore.Names{}, nil, &restore.AOFError{Why: "its container is gone, and ran with appendonly yes"}
-		}
-		return names(options), []string{fmt.Sprintf("container %q is gone: laid down as the snapshot says that it started", m.Source.Container)}, nil
+		start.warnings = []string{fmt.Sprintf("container %q is gone: laid down as the snapshot says that it started", m.Source.Container)}
+		return start, nil
 	}
 	next, err := readStart(ctx, t.Engine, *source)
-	if err != nil {
-		return t.unreadable(ctx, *source, options, names, err)
+	if ctx.Err() != nil {
+		return start, ctx.Err()
 	}
-	given, err := next.over(options, image)
 	if err != nil {
-		return restore.Names{}, nil, &restore.UnknownStartError{Reason: err.Error()}
+		start.warnings = []string{fmt.Sprintf("how container %q starts could not be read (%v): laid down as it ran when it was captured", source.Name, err)}
+		return start, nil
 	}
-	if given.AppendOnly {
-		return restore.Names{}, nil, &restore.AOFError{Why: fmt.Sprintf("appendonly yes by the %s of container %q", next.source, source.Name)}
+	given, err := next.over(recorded, image)
+	if err != nil {
+		return start, &restore.UnknownStartError{Reason: err.Error()}
 	}
 	if err := enoughDatabases(m, given); err != nil {
-		return restore.Names{}, nil, err
+		return start, err
 	}
 	if _, err := locate(*source, given.Dir); err != nil {
-		return restore.Names{}, nil, &restore.UnknownStartError{Reason: err.Error()}
+		return start, &restore.UnknownStartError{Reason: err.Error()}
 	}
-	var warnings []string
-	if options.AppendOnly {
-		warnings = append(warnings, fmt.Sprintf("appendonly was switched on at run time only: by its %s, container %q starts with appendonly no", next.source, source.Name))
+	start.names = namesOf(given, at)
+	start.layout, start.why = layoutOf(given, m.Server)
+	start.why = fmt.Sprintf("%s by the %s of container %q", start.why, next.source, source.Name)
+	if given.AppendOnly != recorded.AppendOnly {
+		start.warnings = append(start.warnings, fmt.Sprintf("appendonly was switched %s at run time only: by its %s, container %q starts with appendonly %s",
+			onOff(recorded.AppendOnly), next.source, source.Name, yesNo(given.AppendOnly)))
 	}
-	return names(given), warnings, nil
+	return start, nil
 }
 
-// startsFromDump refuses to start a container that would not load what was laid
-// down, although the user asked for just that: it would serve nothing, and
-// sooner or later save that over the restored dump.
-func (t Target) startsFromDump(ctx context.Context, source *docker.Container, m *snapshot.Manifest) error {
-	if source == nil {
-		return nil // the image's own command, with appendonly no
-	}
-	next, err := readStart(ctx, t.Engine, *source)
-	switch {
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case err != nil && m.Source.Options.AppendOnly:
-		return &restore.AOFError{Started: true, Why: fmt.Sprintf("container %q ran with appendonly yes when it was captured (%v)", source.Name, err)}
-	case err == nil && next.options.first("appendonly", "no") == "yes":
-		return &restore.AOFError{Started: true, Why: fmt.Sprintf("appendonly yes by the %s of container %q", next.source, source.Name)}
-	}
-	return nil
+// nextStart is from what a target will start.
+type nextStart struct {
+	layout   string
+	why      string
+	names    names
+	warnings []string
 }
 
-// unreadable falls back to what the server was running with when it was
-// captured, which CONFIG SET may have changed.
-func (t Target) unreadable(_ context.Context, c docker.Container, recorded snapshot.Options, names func(snapshot.Options) restore.Names, why error) (restore.Names, []string, error) {
-	if recorded.AppendOnly {
-		return restore.Names{}, nil, &restore.AOFError{Why: fmt.Sprintf("container %q ran with appendonly yes when it was captured (%v)", c.Name, why)}
+func onOff(on bool) string {
+	if on {
+		return "on"
 	}
-	return names(recorded), []string{fmt.Sprintf("how container %q starts could not be read (%v): laid down as it ran when it was captured", c.Name, why)}, nil
+	return "off"
+}
+
+func yesNo(yes bool) string {
+	if yes {
+		return "yes"
+	}
+	return "no"
 }
 
 // over gives the options with which a server starts: what is given, else its
@@ -309,8 +328,13 @@ func (t Target) nameIsFree(ctx context.Context, name string) error {
 	return &docker.ExistsError{Kind: "container", Name: name}
 }
 
-// expired counts the keys that a server will drop as it loads the dump now.
+// expired counts the keys that a server will drop as it loads the dump now. Of
+// an append-only file, whose last word on a key may come anywhere, none are
+// counted.
 func (t Target) expired(e repo.Entry) (int64, error) {
+	if e.Manifest.Method != snapshot.MethodRDB {
+		return 0, nil
+	}
 	dump := e.Manifest.Files[len(e.Manifest.Files)-1]
 	content, err := e.Open(dump)
 	if err != nil {
@@ -345,34 +369,4 @@ func (t Target) RemoveVolume(ctx context.Context, name, run string) error {
 
 func (t Target) recovery(run string) docker.Owner {
 	return docker.Owner{Role: docker.RoleRecovery, Repo: t.Owner.Repo, Run: run}
-}
-
-// Stage lays the plan's files down and reads them back.
-func (t Target) Stage(ctx context.Context, p *restore.Plan, progress restore.Progress) error {
-	return staging{
-		entry: p.Entry, files: restore.Laid(p.Entry.Manifest, p.Names), dirs: dirsFor(p), imageID: p.Image.ID,
-		volume: p.Volume, at: p.Names.Destination, report: progress,
-	}.run(ctx, t.Engine, t.Owner)
-}
-
-// dirsFor are the directories down to where the files are laid. One that the
-// snapshot does not know gets the root's owner and mode.
-func dirsFor(p *restore.Plan) []snapshot.Dir {
-	var dirs []snapshot.Dir
-	rel := ""
-	for part := range strings.SplitSeq(p.Names.Dir, "/") {
-		if part == "" {
-			continue
-		}
-		rel = path.Join(rel, part)
-		dir := p.Entry.Manifest.Root
-		dir.Path = rel
-		for _, known := range p.Entry.Manifest.Dirs {
-			if known.Path == rel {
-				dir = known
-			}
-		}
-		dirs = append(dirs, dir)
-	}
-	return dirs
 }

@@ -140,7 +140,7 @@ func (s *Server) awaitRewrite(ctx context.Context, run, before string, o Rewrite
 		case i.AOFRewriteStatus == "err":
 			return &RewriteError{Reason: errors.New("the rewriting process failed (disk full, not writable, or killed; the log of redis says which)")}
 		default:
-			return &RewriteError{Reason: ErrAborted}
+			return &RewriteError{Reason: errors.New("stopped by another command, FLUSHALL perhaps")}
 		}
 	}
 }
