@@ -110,9 +110,21 @@ func (h *home) list() []snapshotJSON {
 // stays, nothing half-made is listed, the next command sweeps, and the source
 // does not notice.
 func TestKilledAtRandomMoments(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		options enginetest.Options
+	}{
+		{"rdb", enginetest.Options{Image: enginetest.Redis80, Network: "none"}},
+		{"aof", enginetest.Options{Image: enginetest.Valkey81, Args: []string{"--appendonly", "yes"}}},
+	} {
+		t.Run(c.name, func(t *testing.T) { killedAtRandomMoments(t, c.options) })
+	}
+}
+
+func killedAtRandomMoments(t *testing.T, o enginetest.Options) {
 	t.Parallel()
 	h := newHome(t)
-	source := enginetest.Start(t, enginetest.Options{Image: enginetest.Redis80, Network: "none"})
+	source := enginetest.Start(t, o)
 	source.Load(1)
 	source.Fill(2000, 2000)
 	want := contentOf(t, source)

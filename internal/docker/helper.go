@@ -154,10 +154,10 @@ func (h *Helper) OpenDir(ctx context.Context, name string) (DirStat, error) {
 	return DirStat{UID: header.Uid, GID: header.Gid, Mode: header.FileInfo().Mode()}, nil
 }
 
-// Names lists the entries of a directory, at most max of them, in the engine's
-// order. It reads past the files' contents, and stops as soon as it has
-// enough: it is made for telling whether a directory is empty.
-func (h *Helper) Names(ctx context.Context, name string, max int) ([]string, error) {
+// Paths lists what is in a directory and below it, relative to it, at most max
+// entries in the engine's order. It reads past the files' contents, and stops
+// as soon as it has enough: it is made for telling whether a directory is empty.
+func (h *Helper) Paths(ctx context.Context, name string, max int) ([]string, error) {
 	f, header, err := h.entry(ctx, name)
 	if err != nil {
 		return nil, err
@@ -167,20 +167,20 @@ func (h *Helper) Names(ctx context.Context, name string, max int) ([]string, err
 		return nil, fmt.Errorf("%s: %w", name, ErrNotDir)
 	}
 	top := path.Clean(header.Name)
-	var names []string
-	for len(names) < max {
+	var paths []string
+	for len(paths) < max {
 		header, err := f.advance()
 		if errors.Is(err, io.EOF) {
 			// The archive's own end mark, or a stream that was cut between
 			// two entries: the rest tells.
-			return names, f.ended()
+			return paths, f.ended()
 		}
 		if err != nil {
 			return nil, f.broken(err)
 		}
-		if path.Dir(path.Clean(header.Name)) == top {
-			names = append(names, path.Base(strings.TrimSuffix(header.Name, "/")))
+		if rel, below := strings.CutPrefix(path.Clean(header.Name), top+"/"); below || top == "." {
+			paths = append(paths, rel)
 		}
 	}
-	return names, nil
+	return paths, nil
 }

@@ -51,7 +51,7 @@ func TestHelperReadsWhatTheServerSaved(t *testing.T) {
 	if err != nil || dir.UID != 999 || !dir.Mode.IsDir() || dir.Mode.Perm() != 0o755 {
 		t.Errorf("directory is %+v, %v", dir, err)
 	}
-	names, err := h.Names(t.Context(), "/data", 10)
+	names, err := h.Paths(t.Context(), "/data", 10)
 	if err != nil || !slices.Equal(names, []string{"dump.rdb"}) {
 		t.Errorf("names are %q, %v", names, err)
 	}
@@ -86,15 +86,15 @@ func TestHelperTellsWhatIsNoRegularFile(t *testing.T) {
 	if _, err := h.OpenDir(t.Context(), "/data/dir/f"); !errors.Is(err, ErrNotDir) {
 		t.Errorf("file as directory: %v", err)
 	}
-	if names, err := h.Names(t.Context(), "/data/empty", 3); err != nil || len(names) != 0 {
+	if names, err := h.Paths(t.Context(), "/data/empty", 3); err != nil || len(names) != 0 {
 		t.Errorf("names of an empty directory: %q, %v", names, err)
 	}
-	names, err := h.Names(t.Context(), "/data", 99)
+	names, err := h.Paths(t.Context(), "/data", 99)
 	slices.Sort(names)
-	if err != nil || !slices.Equal(names, []string{"dir", "empty", "link", "pipe"}) {
+	if err != nil || !slices.Equal(names, []string{"dir", "dir/f", "empty", "link", "pipe"}) {
 		t.Errorf("names are %q, %v", names, err)
 	}
-	if names, err := h.Names(t.Context(), "/data", 2); err != nil || len(names) != 2 {
+	if names, err := h.Paths(t.Context(), "/data", 2); err != nil || len(names) != 2 {
 		t.Errorf("two names are %q, %v", names, err)
 	}
 	docker(t, "rm", h.ID())
@@ -148,7 +148,7 @@ func TestHelperWritesOwnersModesAndBytes(t *testing.T) {
 	if f.UID != 1234 || f.GID != 2345 || f.Mode.Perm() != 0o640 {
 		t.Errorf("header is %+v", f.Header)
 	}
-	if names, err := h.Names(t.Context(), "/data", 9); err != nil || !slices.Equal(names, []string{"appendonlydir"}) {
+	if names, err := h.Paths(t.Context(), "/data", 9); err != nil || !slices.Equal(names, []string{"appendonlydir", "appendonlydir/f"}) {
 		t.Errorf("names are %q, %v: the image's own files must not be there", names, err)
 	}
 }
@@ -240,7 +240,7 @@ func TestHelperLeavesNoAnonymousVolume(t *testing.T) {
 		if at == "/data" && len(mounted) != 1 || at != "/data" && len(mounted) != 2 {
 			t.Errorf("mount at %s: volumes %q", at, mounted)
 		}
-		if names, err := h.Names(t.Context(), at, 3); err != nil || len(names) != 0 {
+		if names, err := h.Paths(t.Context(), at, 3); err != nil || len(names) != 0 {
 			t.Errorf("fresh volume at %s holds %q, %v", at, names, err)
 		}
 		if err := h.Remove(t.Context()); err != nil {
@@ -286,7 +286,7 @@ func TestHelperOfABindMountReadsOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer h.Remove(t.Context())
-	if names, err := h.Names(t.Context(), "/data", 1); err != nil || len(names) != 0 {
+	if names, err := h.Paths(t.Context(), "/data", 1); err != nil || len(names) != 0 {
 		t.Errorf("names are %q, %v", names, err)
 	}
 	// Past our own guard, the engine would refuse too.
@@ -294,7 +294,7 @@ func TestHelperOfABindMountReadsOnly(t *testing.T) {
 	err = h.Write(t.Context(), func(w *tar.Writer) error {
 		return w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: "data/f", Mode: 0o600})
 	})
-	if names, _ := h.Names(t.Context(), "/data", 1); err == nil || len(names) != 0 {
+	if names, _ := h.Paths(t.Context(), "/data", 1); err == nil || len(names) != 0 {
 		t.Errorf("write into a read-only mount: %v, %q", err, names)
 	}
 }

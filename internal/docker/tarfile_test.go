@@ -132,16 +132,16 @@ func TestDirectoryThatIsCutAnywhereIsNotListed(t *testing.T) {
 	cut := 0
 	_, h := helperOn(t, func(w io.Writer) { w.Write(whole[:cut]) })
 	for _, cut = range cuts(len(whole)) {
-		if names, err := h.Names(t.Context(), "/data", 99); !errors.Is(err, ErrShortStream) {
+		if names, err := h.Paths(t.Context(), "/data", 99); !errors.Is(err, ErrShortStream) {
 			t.Fatalf("%d bytes of %d: %q, %v", cut, len(whole), names, err)
 		}
 	}
 	cut = len(whole)
-	if names, err := h.Names(t.Context(), "/data", 99); err != nil || !slices.Equal(names, []string{"a", "d", "z"}) {
+	if names, err := h.Paths(t.Context(), "/data", 99); err != nil || !slices.Equal(names, []string{"a", "d", "d/deep", "z"}) {
 		t.Errorf("whole: %q, %v", names, err)
 	}
 	cut = 4 * 512 // the rest is not needed for one name
-	if names, err := h.Names(t.Context(), "/data", 1); err != nil || !slices.Equal(names, []string{"a"}) {
+	if names, err := h.Paths(t.Context(), "/data", 1); err != nil || !slices.Equal(names, []string{"a"}) {
 		t.Errorf("one name: %q, %v", names, err)
 	}
 }

@@ -246,7 +246,7 @@ func (t Target) surveyVolume(ctx context.Context, m *snapshot.Manifest, imageID 
 			return &restore.VolumeError{Volume: v.Name, Needed: true, Reason: fmt.Sprintf("it is in use by container %q", u.Name)}
 		}
 	}
-	held, err := t.contents(ctx, imageID, v.Name, m.Source.Mount.Destination)
+	held, err := t.contents(ctx, imageID, v.Name, m.Source.Mount.Destination, req.Leftover)
 	if err != nil {
 		return err
 	}
@@ -255,16 +255,20 @@ func (t Target) surveyVolume(ctx context.Context, m *snapshot.Manifest, imageID 
 		return nil
 	}
 	return &restore.VolumeError{Volume: v.Name, Needed: v.Name == m.Source.Mount.Name,
-		Reason: fmt.Sprintf("it is not empty: it holds %s%s", quoteList(held), why)}
+		Reason: fmt.Sprintf("it is not empty: it holds %s%s", quoteList(topmost(held)), why)}
 }
 
-// contentsLimit is how many names of a volume are looked at: more than any
-// restore lays down.
+// contentsLimit is how many paths of a volume are looked at, beside those that
+// a killed restore may have laid down.
 const contentsLimit = 64
 
 // contents lists what lies in a volume, without the lost+found of a file
 // system of its own.
-func (t Target) contents(ctx context.Context, imageID, volume, at string) ([]string, error) {
+func (t Target) contents(ctx context.Context, imageID, volume, at string, rec *repo.RestoreRecord) ([]string, error) {
+	limit := contentsLimit
+	if rec != nil {
+		limit += 2 * len(rec.Paths)
+	}
 	owner := t.Owner
 	owner.Role = docker.RoleHelper
 	helper, err := t.Engine.CreateHelper(ctx, owner, docker.HelperSpec{
@@ -274,8 +278,13 @@ func (t Target) contents(ctx context.Context, imageID, volume, at string) ([]str
 		return nil, err
 	}
 	defer helper.Remove(ctx)
-	names, err := helper.Names(ctx, at, contentsLimit)
-	return slices.DeleteFunc(names, func(n string) bool { return n == "lost+found" }), err
+	paths, err := helper.Paths(ctx, at, limit)
+	return slices.DeleteFunc(paths, func(p string) bool { return p == "lost+found" || strings.HasPrefix(p, "lost+found/") }), err
+}
+
+// topmost are those paths that lie in no directory.
+func topmost(paths []string) []string {
+	return slices.DeleteFunc(slices.Clone(paths), func(p string) bool { return strings.Contains(p, "/") })
 }
 
 // leftOver says whether a volume is the untouched left-over of a killed
@@ -289,13 +298,13 @@ func leftOver(v docker.Volume, users []docker.Summary, held []string, rec *repo.
 	if len(users) > 0 {
 		return false, fmt.Sprintf(", left by a restore that was killed, and container %q refers to it", users[0].Name)
 	}
-	// Only the top of the volume was looked at: a directory may hold anything.
-	if top, _, _ := strings.Cut(rec.Bootable, "/"); slices.Contains(held, top) {
+	if slices.Contains(held, rec.Bootable) {
 		return false, fmt.Sprintf(", left by a restore that was killed, and %s may be whole or not", rec.Bootable)
 	}
-	for _, name := range held {
-		if !slices.Contains(rec.Paths, name) {
-			return false, fmt.Sprintf(", left by a restore that was killed, which did not lay down %s", name)
+	for _, p := range held {
+		onTheWay := func(laid string) bool { return laid == p || strings.HasPrefix(laid, p+"/") }
+		if !slices.ContainsFunc(rec.Paths, onTheWay) {
+			return false, fmt.Sprintf(", left by a restore that was killed, which did not lay down %s", p)
 		}
 	}
 	return true, ""
