@@ -5,6 +5,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -276,16 +277,17 @@ func folded(output string) string {
 	return strings.Join(lines, "\n")
 }
 
-// demo shows what redisbak, or what is in its place, does.
-func demo(t *testing.T, redisbak string) *exec.Cmd {
-	cmd := command(t, filepath.Join(project, "testdata/demo/demo.sh"), redisbak)
-	cmd.Env = append(cmd.Env, "REDISBAK_DEMO_IMAGE="+enginetest.Redis70)
+// demo shows what redisbak, or what is in its place, does, in all acts or in
+// certain ones. A docker beside it is in the place of the real one.
+func demo(t *testing.T, redisbak string, acts ...string) *exec.Cmd {
+	cmd := command(t, filepath.Join(project, "testdata/demo/demo.sh"), append([]string{redisbak}, acts...)...)
+	cmd.Env = append(cmd.Env, "REDISBAK_DEMO_IMAGE="+enginetest.Redis70, "PATH="+filepath.Dir(redisbak)+":"+os.Getenv("PATH"))
 	return cmd
 }
 
-func demonstrate(t *testing.T, redisbak string) (string, int) {
+func demonstrate(t *testing.T, redisbak string, acts ...string) (string, int) {
 	t.Helper()
-	cmd := demo(t, redisbak)
+	cmd := demo(t, redisbak, acts...)
 	out, err := cmd.CombinedOutput()
 	if err != nil && cmd.ProcessState == nil {
 		t.Fatal(err)
@@ -324,17 +326,16 @@ func TestDemo(t *testing.T) {
 	}
 }
 
-// The demo must see every kind of harm: each is done behind its back, after
-// the restore.
+// The demo must see every kind of harm, and whatever else makes what it says
+// untrue: each is done behind its back.
 func TestDemoSeesEveryDifference(t *testing.T) {
-	liar := filepath.Join(t.TempDir(), "redisbak")
-	script := `#!/bin/bash
-` + strconv.Quote(binary(t)) + ` "$@" || exit
+	const restored = `"$redisbak" "$@" || exit
 [ "$1" = restore ] || exit 0
 repo=$(sed -n 's/.*"id": *"\([^"]*\)".*/\1/p' "$REDISBAK_REPO/redisbak.json")
 container=$(docker ps --quiet --filter "label=redisbak.repo=$repo")
 docker exec -i "$container" redis-cli >/dev/null <<'END'
-HSET user:7 visits 50
+`
+	const harm = restored + `HSET user:7 visits 50
 DEL list:3
 SET new key
 PEXPIRE session:9 100000000
@@ -344,30 +345,82 @@ SREM online 3
 ZINCRBY board 0.001 player-400
 END
 `
-	if err := os.WriteFile(liar, []byte(script), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	out, code := demonstrate(t, liar)
-	if code != 1 {
-		t.Errorf("exit code %d, want 1", code)
-	}
-	for _, complaint := range []string{
+	complaints := []string{
 		"db0 user:7: another value", "db0 list:3: missing", "db0 new: was not there", "db0 session:9: expires ",
 		"db0 orders: another value", "functions: missing", "db0 online: another value", "db0 board: another value",
 		"VERDICT: what came back is not what was there",
-	} {
-		if !strings.Contains(out, complaint) {
-			t.Errorf("the demo does not say %q", complaint)
-		}
 	}
-	if t.Failed() {
-		t.Log(out)
+	for _, c := range []struct {
+		name, act, redisbak, docker string
+		complaints                  []string
+	}{
+		{name: "a dump that came back otherwise", act: "1", redisbak: harm, complaints: complaints},
+		{name: "append-only files that came back otherwise", act: "2", redisbak: harm, complaints: complaints},
+		{
+			name: "back without appendonly", act: "2", redisbak: restored + "CONFIG SET appendonly no\nEND\n",
+			complaints: []string{"VERDICT: it does not run with appendonly yes"},
+		},
+		{
+			name: "a dump again", act: "2", redisbak: `[ "$1" = snapshot ] && set -- "$@" --method rdb; exec "$redisbak" "$@"`,
+			complaints: []string{"VERDICT: no append-only file was captured"},
+		},
+		{
+			name: "a dump that is loaded", act: "2", docker: `[ "$1" = create ] && set -- "${@:1:$#-1}" no; exec "$docker" "$@"`,
+			complaints: []string{"VERDICT: a server with appendonly yes has loaded a dump"},
+		},
+		{
+			name: "no dump to be loaded", act: "2", docker: `[ "$1" = cp ] && exit; exec "$docker" "$@"`,
+			complaints: []string{"VERDICT: the dump was not there to be loaded"},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			liar := filepath.Join(t.TempDir(), "redisbak")
+			script(t, liar, "redisbak="+strconv.Quote(binary(t)), cmp.Or(c.redisbak, `exec "$redisbak" "$@"`))
+			if c.docker != "" {
+				real, err := exec.LookPath("docker")
+				if err != nil {
+					t.Fatal(err)
+				}
+				script(t, filepath.Join(filepath.Dir(liar), "docker"), "docker="+strconv.Quote(real), c.docker)
+			}
+			out, code := demonstrate(t, liar, c.act)
+			if code != exitFailure {
+				t.Errorf("exit code %d, want %d", code, exitFailure)
+			}
+			for _, complaint := range c.complaints {
+				if !strings.Contains(out, complaint) {
+					t.Errorf("the demo does not say %q", complaint)
+				}
+			}
+			if t.Failed() {
+				t.Log(out)
+			}
+		})
 	}
 }
 
-// Interrupted in the middle of a snapshot, the demo leaves nothing behind.
+// script makes an executable script of lines.
+func script(t *testing.T, file string, lines ...string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte("#!/bin/bash\n"+strings.Join(lines, "\n")+"\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Interrupted in the middle of a snapshot, of a dump or of append-only files,
+// the demo leaves nothing behind.
 func TestDemoCleansUpAfterInterrupt(t *testing.T) {
-	cmd := demo(t, binary(t))
+	for act, at := range map[string]string{"1": `^\$ redisbak snapshot demo-\w+$`, "2": `^\$ redisbak snapshot demo-\w+-aof$`} {
+		t.Run("act "+act, func(t *testing.T) {
+			t.Parallel()
+			interruptDemo(t, act, regexp.MustCompile(at))
+		})
+	}
+}
+
+func interruptDemo(t *testing.T, act string, at *regexp.Regexp) {
+	cmd := demo(t, binary(t), act)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // as a terminal does
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -380,7 +433,7 @@ func TestDemoCleansUpAfterInterrupt(t *testing.T) {
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		said.WriteString(lines.Text() + "\n")
-		if strings.HasPrefix(lines.Text(), "$ redisbak snapshot ") {
+		if at.MatchString(lines.Text()) {
 			if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGINT); err != nil {
 				t.Fatal(err)
 			}
@@ -397,11 +450,11 @@ func TestDemoCleansUpAfterInterrupt(t *testing.T) {
 	if left := dockerLines(t, "volume", "ls", "--quiet", "--filter", "name="+name); len(left) > 0 {
 		t.Errorf("volumes left of %q: %v", name, left)
 	}
-	dir := regexp.MustCompile(`REDISBAK_REPO=(\S+)/repo`).FindStringSubmatch(said.String())
-	if dir == nil {
+	dir := regexp.MustCompile(`\S+/redisbak-demo\.\w+`).FindString(strings.ReplaceAll(said.String(), "=", " "))
+	if dir == "" {
 		t.Fatalf("no repository named in\n%s", said.String())
 	}
-	if _, err := os.Stat(dir[1]); !os.IsNotExist(err) {
-		t.Errorf("%s is still there: %v", dir[1], err)
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("%s is still there: %v", dir, err)
 	}
 }

@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
-# demo.sh REDISBAK   lose a Redis with all its data, and get it back
+# demo.sh REDISBAK [ACT]   lose a Redis with all its data, and get it back: one that keeps a dump (act 1), and one that
+#                          keeps append-only files (act 2)
 #
-# REDISBAK is the built command. The container, the volume and the repository are the demo's own and are gone when it
-# ends, however it ends. It ends with 0 only if every key came back as it was. REDISBAK_DEMO_IMAGE names the image of
-# the server; without it, the cheapest one to be had is taken.
+# REDISBAK is the built command. The containers, the volumes and the repository are the demo's own and are gone when it
+# ends, however it ends. It ends with 0 only if every key came back as it was. REDISBAK_DEMO_IMAGE names the
+# image of the servers; without it, the cheapest one to be had is taken.
 set -euo pipefail
 
 readonly width=80
 here=$(cd "$(dirname "$0")" && pwd)
-binary=$(realpath "${1:?usage: demo.sh REDISBAK}")
+binary=$(realpath "${1:?usage: demo.sh REDISBAK [ACT]}")
+acts=${2:-1 2}
 started=$SECONDS
 
 # page breaks what is read into lines of 80 characters, for logs and documents; the lines of a table stay whole. It
@@ -47,12 +49,21 @@ show() {
 	"$@"
 }
 
+# show_only does so, and keeps what docker prints of ids and progress to itself.
+show_only() {
+	say "\$ $*"
+	"$@" >"$work/out" 2>&1 && return
+	cat "$work/out"
+	return 1
+}
+
 fail() {
 	say "" "VERDICT: $*"
 	exit 1
 }
 
-container='' volume='' work=''
+# The demo's own names, each of a container and of a volume, and the container that is spoken with.
+names=() container='' work=''
 
 # ours lists what redisbak made at the engine for the demo's repository.
 ours() {
@@ -75,10 +86,13 @@ clean_up() {
 	if [ -n "$work" ]; then
 		ours ps --all --quiet | remove rm --force --volumes || status=1
 		ours volume ls --quiet | remove volume rm || status=1
-		rm -rf "$work"
+		cd / && rm -rf "$work"
 	fi
-	if [ -n "$container" ]; then docker rm --force --volumes "$container" >/dev/null 2>&1; fi
-	if [ -n "$volume" ]; then docker volume rm "$volume" >/dev/null 2>&1; fi
+	local name
+	for name in "${names[@]}"; do
+		docker rm --force --volumes "$name" >/dev/null 2>&1
+		docker volume rm "$name" >/dev/null 2>&1
+	done
 	exec >&3 2>&3
 	[ -z "$pager" ] || wait "$pager"
 	exit "$status"
@@ -90,15 +104,17 @@ trap 'exit 143' TERM
 
 # new_names chooses names that nobody else has, and sets them only then.
 new_names() {
-	local tag
+	local tag taken
 	while :; do
 		tag=$(od -An -N2 -tx1 /dev/urandom | tr -d ' ')
-		docker container inspect "demo-$tag" >/dev/null 2>&1 && continue
-		docker volume inspect "demo-$tag" >/dev/null 2>&1 && continue
-		container=demo-$tag volume=demo-$tag
+		taken=$(docker ps --all --quiet --filter "name=demo-$tag" && docker volume ls --quiet --filter "name=demo-$tag")
+		[ -z "$taken" ] || continue
+		names=("demo-$tag" "demo-$tag-aof" "demo-$tag-dump")
 		return
 	done
 }
+
+cli_name() { docker exec "$container" sh -c 'basename "$(command -v redis-cli || command -v valkey-cli)"'; }
 
 cli() { docker exec -i "$container" sh -c 'exec "$(command -v redis-cli || command -v valkey-cli)" "$@"' cli "$@"; }
 
@@ -153,48 +169,114 @@ compare() {
 		}' "$1" "$2"
 }
 
+# is_it_there prints what the container serves, and fails if that is not what NAME held.
+is_it_there() {
+	local tolerance=0
+	await_server
+	if [[ $(cli INFO server) == *redis_version:6* ]]; then tolerance=1000; fi
+	"$here/dump.sh" "$container" >"$work/after"
+	say "It holds:" "$(kinds "$work/after")"
+	compare "$work/$1" "$work/after" "$tolerance" ||
+		fail "what came back is not what was there"
+	say "Each key was read on both servers: type, value, the millisecond at which it" \
+		"expires, streams with their groups and pending entries, functions."
+}
+
+# lose takes a server away with all that it kept.
+lose() {
+	show docker rm -f "$1"
+	show docker volume rm "$1"
+}
+
+# recovered NAME is the container that a restore has started in the place of NAME.
+recovered() {
+	container=$(ours ps --quiet --filter label=redisbak.role=recovery --filter "name=$1-recovery")
+	[ -n "$container" ] || fail "no container was started"
+}
+
+# A server that keeps a dump.
+act_1() {
+	local day
+	chapter "1. A server that keeps its data in a Docker volume"
+	container=$dumps
+	show_only docker run -d --name "$dumps" -v "$dumps:/data" "$image"
+	await_server
+	fill
+	"$here/dump.sh" "$dumps" >"$work/$dumps"
+	say "It holds:" "$(kinds "$work/$dumps")"
+
+	chapter "2. A snapshot, proven by booting it"
+	say "\$ export REDISBAK_REPO=$REDISBAK_REPO"
+	show redisbak snapshot "$dumps"
+	show redisbak list
+	# The day is that of the snapshot, should this be midnight.
+	day=$(date -d "$(redisbak list --json | sed -n 's/.*"point_in_time": "\(.*\)",/\1/p')" +%Y%m%d)
+
+	chapter "3. The disaster"
+	lose "$dumps"
+
+	chapter "4. One command brings it back"
+	show redisbak restore --date "$day" --start
+
+	chapter "5. Is it all there?"
+	recovered "$dumps"
+	is_it_there "$dumps"
+}
+
+# A server that keeps append-only files.
+act_2() {
+	chapter "6. A server that keeps its data in append-only files"
+	container=$appends
+	show_only docker run -d --name "$appends" -v "$appends:/data" "$image" --appendonly yes
+	await_server
+	fill
+	"$here/dump.sh" "$appends" >"$work/$appends"
+	say "It holds:" "$(kinds "$work/$appends")"
+
+	chapter "7. What a copy of its dump.rdb would have been worth"
+	show redisbak snapshot "$appends" --method rdb
+	say "\$ redisbak cat latest --source $appends > dump.rdb"
+	redisbak cat latest --source "$appends" >dump.rdb
+	show_only docker create --name "$copy" -v "$copy:/data" "$image" --appendonly yes
+	show_only docker cp dump.rdb "$copy:/data"
+	show_only docker start "$copy"
+	container=$copy
+	await_server
+	show docker exec "$copy" "$(cli_name)" DBSIZE
+	[[ $(cli INFO keyspace) != *db[0-9]* ]] || fail "a server with appendonly yes has loaded a dump"
+	docker exec "$copy" cat /data/dump.rdb | cmp - dump.rdb || fail "the dump was not there to be loaded"
+	say "Nothing. A server that starts with appendonly yes reads its append-only files." \
+		"There were none, so it began empty, without a word of complaint. The dump lies" \
+		"in its volume, whole, and is ignored until the next save overwrites it."
+
+	chapter "8. What redisbak takes of such a server, when nobody says what"
+	show redisbak snapshot "$appends"
+	redisbak show latest --source "$appends" >"$work/shown"
+	say "\$ redisbak show latest --source $appends | grep -E '^(method|file)'"
+	grep -E '^(method|file)' "$work/shown"
+	grep -Eq '^method +aof$' "$work/shown" || fail "no append-only file was captured"
+
+	chapter "9. The disaster again, and the way back"
+	lose "$appends"
+	show redisbak restore "$appends" --start
+
+	chapter "10. Is it all there?"
+	recovered "$appends"
+	is_it_there "$appends"
+	[[ $(cli INFO persistence) == *aof_enabled:1* ]] || fail "it does not run with appendonly yes"
+}
+
 "$here/../engine/ensure.sh"
 image=${REDISBAK_DEMO_IMAGE:-$("$here/../images/build.sh" --any)}
 unset REDISBAK_USERNAME REDISBAK_PASSWORD REDISBAK_PASSWORD_FILE
 work=$(mktemp -d "${TMPDIR:-/tmp}/redisbak-demo.XXXXXX")
 new_names
+dumps=${names[0]} appends=${names[1]} copy=${names[2]}
 mkdir "$work/bin"
 ln -s "$binary" "$work/bin/redisbak"
 export PATH=$work/bin:$PATH
 export REDISBAK_REPO=$work/repo
+cd "$work"
 
-chapter "1. A server that keeps its data in a Docker volume"
-show docker run -d --name "$container" -v "$volume:/data" "$image" >"$work/out"
-head -n 1 "$work/out" # without the container's id
-await_server
-fill
-"$here/dump.sh" "$container" >"$work/before"
-say "It holds:" "$(kinds "$work/before")"
-
-chapter "2. A snapshot, proven by booting it"
-say "\$ export REDISBAK_REPO=$REDISBAK_REPO"
-show redisbak snapshot "$container"
-show redisbak list
-# The day is that of the snapshot, should this be midnight.
-day=$(date -d "$(redisbak list --json | sed -n 's/.*"point_in_time": "\(.*\)",/\1/p')" +%Y%m%d)
-
-chapter "3. The disaster"
-show docker rm -f "$container"
-show docker volume rm "$volume"
-
-chapter "4. One command brings it back"
-show redisbak restore --date "$day" --start
-
-chapter "5. Is it all there?"
-container=$(ours ps --quiet --filter label=redisbak.role=recovery)
-[ -n "$container" ] || fail "no container was started"
-await_server
-tolerance=0
-if cli INFO server | grep -q '^redis_version:6'; then tolerance=1000; fi
-"$here/dump.sh" "$container" >"$work/after"
-say "It holds:" "$(kinds "$work/after")"
-compare "$work/before" "$work/after" "$tolerance" ||
-	fail "what came back is not what was there"
-say "Each key was read on both servers: type, value, the millisecond at which it" \
-	"expires, streams with their groups and pending entries, functions." \
-	"" "VERDICT: nothing is missing and nothing differs. ($((SECONDS - started)) s in all)"
+for act in $acts; do "act_$act"; done
+say "" "VERDICT: nothing is missing and nothing differs. ($((SECONDS - started)) s in all)"
