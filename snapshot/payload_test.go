@@ -159,7 +159,7 @@ func TestPayloadWithOrdinaryTools(t *testing.T) {
 }
 
 func TestVectorsWithOrdinaryTools(t *testing.T) {
-	for _, dir := range glob(t, "repository/sessions/*") {
+	for _, dir := range glob(t, "repository/*/*") {
 		tool(t, filepath.Join(vectors, dir), "sha256sum", "--strict", "-c", SumsName)
 		script := `head -n -2 proof.json | sha256sum | cut -c1-64; sed -n 's/^  "sha256": "\(.*\)"$/\1/p' proof.json`
 		lines := strings.Fields(tool(t, filepath.Join(vectors, dir), "sh", "-c", script))

@@ -237,7 +237,7 @@ func (i *Instance) stored(out backup.File, part heldPart) snapshot.File {
 // a rewrite of ours, or where the base does not say when it was written, it is
 // the length alone that shows that the server writes to this volume.
 func (i *Instance) isOurAOF(got aofCapture, requested time.Time) error {
-	if i.noRewrite || got.head.CTime.IsZero() || !got.head.CTime.Before(requested.Truncate(time.Second)) {
+	if i.noRewrite || got.head.CTime.IsZero() || !got.head.CTime.Before(server.Stamped(requested)) {
 		return nil
 	}
 	return &WrongVolumeError{Container: i.container.Name, Detail: fmt.Sprintf("the base of the append-only file was written at %s, before the rewrite was asked for at %s",

@@ -7,6 +7,10 @@ import (
 	"time"
 )
 
+// Stamped is the earliest second that a server can have written down as the time
+// of what it did at the given one.
+func Stamped(at time.Time) time.Time { return at.Add(-clockLag).Truncate(time.Second) }
+
 // Moment asks for the time and for INFO in one write, so that no command of
 // anybody else comes between the two.
 func (s *Server) Moment(ctx context.Context) (time.Time, Info, error) {
@@ -19,7 +23,7 @@ func (s *Server) Moment(ctx context.Context) (time.Time, Info, error) {
 		return time.Time{}, Info{}, err
 	}
 	i, err := replies[1].info()
-	return at, i, err
+	return at.Add(clockLag), i, err
 }
 
 // RewriteOptions are the caller's wishes for [Server.Rewrite].
