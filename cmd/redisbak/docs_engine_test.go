@@ -129,7 +129,7 @@ func (s *stage) perform(t *testing.T, todo []step) []string {
 	ids := idsOf(todo)
 	const mark = "\x01"
 	var script strings.Builder
-	fmt.Fprintf(&script, "nth_snapshot() { ls -d %s/redisbak/*/2* | sort | sed -n \"$1p\" | xargs basename; }\n", s.dir)
+	fmt.Fprintf(&script, "nth_snapshot() { basename -a %s/redisbak/*/2* | sort | sed -n \"$1p\"; }\n", s.dir)
 	for i, step := range todo {
 		fmt.Fprintf(&script, "%s\nstatus=$?; printf '%s%%d %%d%s' %d $status; [ $status -eq 0 ] || exit $status\n",
 			s.inside(step.command, ids), mark, mark, i)

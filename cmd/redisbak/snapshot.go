@@ -33,9 +33,12 @@ func (a *app) snapshotCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "snapshot [CONTAINER...]",
 		Short: "Take a snapshot, commit it, and prove it by booting it",
-		Long: `Have the Redis in CONTAINER save its data, copy the dump out of its volume,
-commit it to the repository and boot a throw-away copy of it. Without CONTAINER,
-the only running container that runs Redis or Valkey is taken.
+		Long: `Have the Redis in CONTAINER write its data anew, copy them out of its volume,
+commit them to the repository and boot a throw-away copy of them. Without
+CONTAINER, the only running container that runs Redis or Valkey is taken.
+
+What is captured is what the server itself would start from: its append-only
+files where it runs with appendonly yes, else its dump. --method says otherwise.
 
 A snapshot with less than half of the keys or bytes that are usual for its
 source is committed as suspect: it is kept, never chosen by itself, and the exit
@@ -49,11 +52,11 @@ code is 3. "redisbak accept" says that the drop was meant.`,
 	}
 	f := cmd.Flags()
 	f.BoolVar(&o.all, "all", false, "every running container that runs Redis or Valkey")
-	f.StringVar(&o.method, "method", "auto", "capture `METHOD`: rdb, aof, rdb,aof for one of each, or auto for what the server itself would start from")
-	f.BoolVar(&o.noRewrite, "no-rewrite", false, "take an append-only file as it is, without a fork")
+	f.StringVar(&o.method, "method", "auto", "capture `METHOD`: rdb (its dump), aof (its append-only files), rdb,aof (one snapshot of each), or auto: what the server itself would start from")
+	f.BoolVar(&o.noRewrite, "no-rewrite", false, "take the append-only files as they are, without having them rewritten first: no fork, and no room needed")
 	f.StringVar(&o.compression, "compression", string(snapshot.Gzip), "`KIND` of compression: gzip, zstd or none")
 	f.BoolVar(&o.noVerify, "no-verify", false, "do not boot the snapshot")
-	f.BoolVar(&o.force, "force", false, "ask for a save although there seems to be no room for it")
+	f.BoolVar(&o.force, "force", false, "ask for a save or a rewrite although there seems to be no room for it")
 	f.BoolVar(&o.acceptDrop, "accept-drop", false, "accept a snapshot that would be suspect")
 	f.StringArrayVar(&o.tags, "tag", nil, "mark the snapshot with `T`; may be repeated")
 	f.BoolVar(&o.json, "json", false, "print a JSON document")
