@@ -3,7 +3,6 @@
 package main
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -100,34 +99,35 @@ func TestAContainerNameThatIsTaken(t *testing.T) {
 	}
 }
 
-// A server that starts from its append-only file would not look at a dump.
-func TestATargetThatStartsFromItsAppendOnlyFile(t *testing.T) {
-	h := newHome(t)
-	redis := enginetest.Start(t, enginetest.Options{Args: []string{"--appendonly", "yes"}})
-	for i := range 10 {
-		redis.Cmd("SET", fmt.Sprint("k", i), "v")
-	}
-	h.snapshot(redis.Name)
-	unharmed := h.unharmed(redis)
-	const why = "snapshot ID of SOURCE, taken THEN\nerror: target starts from its append-only file and would ignore the restored dump: " +
-		"appendonly yes by the command line of container \"SOURCE\"\n"
-	name := "SOURCE=" + redis.Name
-	for _, args := range [][]string{nil, {"--start"}, {"--dry-run"}} {
-		h.comesTo(exitFailure, why+"hint: start it with --appendonly no and restore with --layout rdb\n", h.run(append([]string{"restore"}, args...)...), name)
-	}
-	// --layout rdb says what to lay down, not how the container starts.
-	for _, args := range [][]string{{"--start"}, {"--start", "--dry-run"}} {
-		h.comesTo(exitFailure, why+"hint: leave --start out, and start it yourself with --appendonly no\n",
-			h.run(append([]string{"restore", "--layout", "rdb"}, args...)...), name)
-	}
-	unharmed()
+// FAULT 55: a server looks at a dump or at its append-only file and never at
+// both. What is asked for with --layout must be what the container that we are
+// to start will look at; for a user's own server, it is as asked for.
+func TestFault55_ALayoutThatTheTargetWouldIgnore(t *testing.T) {
+	for _, c := range []struct{ appendonly, starts, asked, other string }{
+		{"yes", "aof", "rdb", "no"},
+		{"no", "rdb", "aof", "yes"},
+		{"no", "rdb", "aof-legacy", "yes"},
+	} {
+		t.Run(c.asked, func(t *testing.T) {
+			h := newHome(t)
+			redis := enginetest.Start(t, enginetest.Options{Args: []string{"--save", "3600 1", "--appendonly", c.appendonly}})
+			redis.Load(1)
+			want := contentOf(t, redis)
+			h.snapshot(redis.Name)
+			unharmed := h.unharmed(redis)
+			for _, args := range [][]string{{"--start"}, {"--start", "--dry-run"}} {
+				h.comesTo(exitFailure, "snapshot ID of SOURCE, taken THEN\nerror: the container would start from layout "+c.starts+
+					" and ignore what is laid down as "+c.asked+": appendonly "+c.appendonly+" by the command line of container \"SOURCE\"\n"+
+					"hint: leave --layout out; or leave --start out, and start it yourself with the options for that layout\n",
+					h.run(append([]string{"restore", "--layout", c.asked}, args...)...), "SOURCE="+redis.Name)
+			}
+			unharmed()
 
-	back := h.restore("--layout", "rdb")
-	again := enginetest.Start(t, enginetest.Options{Volume: back.Volume, Args: []string{"--appendonly", "no"}})
-	if got := again.Cmd("DBSIZE"); got != "10" {
-		t.Errorf("%s keys in the restored volume, want 10", got)
+			back := h.restore("--layout", c.asked)
+			again := enginetest.Start(t, enginetest.Options{Volume: back.Volume, Args: []string{"--appendonly", c.other}})
+			same(t, "laid down as "+c.asked, want, contentOf(t, again))
+		})
 	}
-	redis.Cmd("SET", "k", "v")
 }
 
 // Of two snapshots of one source at a time the second gives way, and names the
