@@ -64,13 +64,13 @@ func newStage(t *testing.T) *stage {
 // clean removes all that has a name of this stage, and what redisbak made for
 // its repositories.
 func (s *stage) clean(t *testing.T) {
-	h := &home{t: t, dir: filepath.Join(s.dir, "redisbak")}
-	h.removeAll()
 	for _, name := range s.own(dockerLines(t, "ps", "--all", "--format", "{{.Names}}")) {
 		if _, err := enginetest.Docker("rm", "--force", "--volumes", name); err != nil {
 			t.Errorf("remove container: %v", err)
 		}
 	}
+	h := &home{t: t, dir: filepath.Join(s.dir, "redisbak")}
+	h.removeAll() // volumes of restores among it, that those containers used
 	for _, name := range s.own(dockerLines(t, "volume", "ls", "--quiet")) {
 		if _, err := enginetest.Docker("volume", "rm", name); err != nil {
 			t.Errorf("remove volume: %v", err)
