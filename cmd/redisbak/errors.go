@@ -106,7 +106,7 @@ func (a *app) rules() []rule {
 		{as[*server.LoadingError], exitFailure, fixed("wait until it has loaded its data, and run it again")},
 		{as[*server.SaveError], exitFailure, saveHints},
 		{as[*server.BusyError], exitFailure, fixed("run it again when the server's other saves and rewrites are done")},
-		{as[*server.NoCommandError], exitFailure, fixed("redisbak needs BGSAVE: do not rename it for redisbak's user")},
+		{as[*server.NoCommandError], exitFailure, commandHints},
 		{as[*server.ReplyError], exitFailure, fixed("the server's log may tell more")},
 
 		// The capture.
@@ -348,6 +348,13 @@ func volumeHints(err error) []string {
 		hints = append(hints, "or, if nobody needs what it holds: docker volume rm "+e.Volume)
 	}
 	return hints
+}
+
+func commandHints(err error) []string {
+	if get[*server.NoCommandError](err).Command == "BGREWRITEAOF" {
+		return []string{"--no-rewrite takes the append-only file as it is"}
+	}
+	return []string{"redisbak needs BGSAVE: do not rename it for redisbak's user"}
 }
 
 const withoutAOF = "run it again; --method rdb does without the append-only file"

@@ -86,10 +86,46 @@ func places() []place {
 	}
 }
 
+// appendOnlyPlaces are the same for servers that start from an append-only
+// file.
+func appendOnlyPlaces() []place {
+	return []place{
+		{
+			name: "AOF, a uid of its own", prepare: `mkdir "$1/own" && chown -R 4321:1234 "$1" && chmod 700 "$1" && chmod 710 "$1/own"`,
+			options: enginetest.Options{Image: enginetest.Redis80, User: "4321:1234", Args: []string{"--dir", "/data/own", "--appendonly", "yes"}},
+		},
+		{
+			name: "AOF, no network", options: enginetest.Options{Image: enginetest.Redis60, Network: "none", Args: []string{"--appendonly", "yes"}},
+			says: []string{"reached by docker exec"},
+		},
+		{name: "AOF, bind mount", bind: true, settle: `chown 999:999 "$1" && chmod 750 "$1"`, options: enginetest.Options{Args: []string{"--appendonly", "yes"}}},
+		{
+			name: "AOF, through a shell, as root",
+			options: enginetest.Options{Plain: true, Args: []string{"sh", "-c",
+				"exec redis-server --protected-mode no --enable-debug-command yes --appendonly yes"}},
+		},
+		{
+			name: "AOF, ACL user", username: aclName, password: aclPassword,
+			options: enginetest.Options{Password: "another", Args: append([]string{"--appendonly", "yes", "--user", aclName, "on", ">" + aclPassword},
+				append(strings.Fields(aclRules), "+bgrewriteaof")...)},
+		},
+		{
+			name: "AOF, CONFIG renamed away",
+			options: enginetest.Options{Image: enginetest.Valkey81, Args: []string{"--rename-command", "CONFIG", "", "--appendonly", "yes",
+				"--appendfilename", "hidden.aof", "--appenddirname", "hidden"}},
+			says: []string{"warning: CONFIG GET is denied: data directory /data from the server's process"},
+		},
+		{
+			name:   "AOF, configuration file",
+			config: "port 6379\nprotected-mode no\nenable-debug-command yes\nappendonly yes\nappendfilename \"by config.aof\"\naof-use-rdb-preamble no\n",
+		},
+	}
+}
+
 // However a server is set up, its snapshot is taken, proven and restored, with
 // owners and modes (FAULT 58), and with nothing left beside the data.
 func TestEveryWayOfSettingAServerUp(t *testing.T) {
-	for _, p := range places() {
+	for _, p := range append(places(), appendOnlyPlaces()...) {
 		t.Run(p.name, p.run)
 	}
 }

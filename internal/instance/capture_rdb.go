@@ -157,11 +157,7 @@ func (e *CountsError) Error() string {
 // second save in the same second as ours leaves no other trace than that and
 // the number of saves begun.
 func (i *Instance) sameCounts(ctx context.Context, saved server.Save, summary rdb.Summary) error {
-	inFile := make([]snapshot.Keys, len(summary.Keyspace))
-	for n, k := range summary.Keyspace {
-		inFile[n] = snapshot.Keys{DB: k.DB, Keys: k.Keys, Expires: k.Expires}
-	}
-	atFork := keyspace(saved.Keyspace)
+	inFile, atFork := keysOf(summary), keyspace(saved.Keyspace)
 	if !summary.Counted || slices.Equal(atFork, inFile) {
 		return nil
 	}
@@ -234,6 +230,15 @@ func mode(m fs.FileMode) snapshot.Mode { return snapshot.Mode(m.Perm()) }
 func keyspace(keys []server.Keys) []snapshot.Keys {
 	out := make([]snapshot.Keys, len(keys))
 	for n, k := range keys {
+		out[n] = snapshot.Keys{DB: k.DB, Keys: k.Keys, Expires: k.Expires}
+	}
+	return out
+}
+
+// keysOf is the same for a file.
+func keysOf(file rdb.Summary) []snapshot.Keys {
+	out := make([]snapshot.Keys, len(file.Keyspace))
+	for n, k := range file.Keyspace {
 		out[n] = snapshot.Keys{DB: k.DB, Keys: k.Keys, Expires: k.Expires}
 	}
 	return out

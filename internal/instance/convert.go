@@ -9,7 +9,6 @@ import (
 	"io"
 	"path"
 	"slices"
-	"time"
 
 	"github.com/redisbak/redisbak/internal/docker"
 	"github.com/redisbak/redisbak/internal/rdb"
@@ -111,16 +110,12 @@ func (d *converted) read(ctx context.Context, want []snapshot.Keys, progress res
 	defer content.Close()
 	sum := sha256.New()
 	count := &counter{w: sum, report: func(done, total int64) { progress("convert", done, total) }}
-	summary, err := rdb.ScanAt(io.TeeReader(content, count), time.Time{})
+	summary, err := rdb.Scan(io.TeeReader(content, count))
 	if err != nil {
 		return err
 	}
 	d.size, d.sha256 = count.done, hex.EncodeToString(sum.Sum(nil))
-	got := make([]snapshot.Keys, len(summary.Keyspace))
-	for n, k := range summary.Keyspace {
-		got[n] = snapshot.Keys{DB: k.DB, Keys: k.Keys, Expires: k.Expires}
-	}
-	if summary.Counted && !slices.Equal(got, want) {
+	if got := keysOf(summary); summary.Counted && !slices.Equal(got, want) {
 		return fmt.Errorf("keys differ: booted %s, in the dump that it saved %s", verify.Counts(want), verify.Counts(got))
 	}
 	return nil

@@ -47,7 +47,9 @@ func TestRewriteAmongOthers(t *testing.T) {
 	perImage(t, func(t *testing.T, image string) {
 		r := withAOF(t, image, "1000")
 		s := connectTo(t, r)
-		rewriting := func(want string) func() bool { return func() bool { return r.Field("aof_rewrite_in_progress") == want } }
+		rewriting := func(want string) func() bool {
+			return func() bool { return r.Field("aof_rewrite_in_progress") == want }
+		}
 		r.Cmd("BGREWRITEAOF")
 		enginetest.Eventually(t, time.Minute, "another's rewrite runs", rewriting("1"))
 		r.Cmd("SET", "written after their fork", "1")
