@@ -102,14 +102,18 @@ func (i *Instance) multiPart() bool {
 
 // rewrite has the server make a fresh base.
 func (i *Instance) rewrite(ctx context.Context, holder *docker.Holder, progress backup.Progress) error {
+	var diskErr error // it names the container already
 	err := i.server.Rewrite(ctx, server.RewriteOptions{
-		Base:     func(context.Context) (string, error) { return i.base(holder) },
+		Base: func(context.Context) (base string, err error) {
+			base, diskErr = i.base(holder)
+			return base, diskErr
+		},
 		Progress: func(done, total int64) { progress("rewrite", done, total) },
 	})
-	if err != nil {
-		return i.named(err)
+	if err != nil && diskErr == nil {
+		err = i.named(err)
 	}
-	return nil
+	return err
 }
 
 // base identifies the file that a rewrite replaces.
