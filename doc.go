@@ -28,7 +28,7 @@
 //	verify               use case: boot a throw-away copy, question it, write the Proof
 //	snapshot             the format on disk, specified in snapshot/FORMAT.md
 //	internal/repo        snapshots at rest: layout, locks, draft to commit, list, check
-//	internal/instance    joins the three below; what the use cases ask for
+//	internal/instance    joins the four below; what the use cases ask for
 //	internal/docker      containers, volumes, copies in and out, guarded templates
 //	internal/server      a live Redis or Valkey: INFO, CONFIG, a save of one's own
 //	internal/rdb         the bytes of an RDB file: structure and checksum
@@ -42,12 +42,14 @@
 //
 //	cmd/redisbak
 //	  |-- backup, verify, restore ------> internal/repo -> snapshot
-//	  `-- internal/instance ------------> internal/docker, internal/server, internal/rdb
+//	  `-- internal/instance ------------> internal/docker, internal/server,
+//	                                      internal/rdb, internal/aof
 //
 // The use cases import no technology. They declare the few methods that they
 // need of it; internal/instance knows the use cases and has these methods, by
-// joining docker, server and rdb, which do not know each other. Each library has one owner: Docker's client belongs to
-// internal/docker, the Redis client to internal/server, compression to
-// snapshot, the command line to cmd/redisbak; no type of theirs crosses the
-// owner's border, so that a change of library is a change in one package.
+// joining docker, server, rdb and aof, which do not know each other. Each
+// library has one owner: Docker's client belongs to internal/docker, the Redis
+// client to internal/server, compression to snapshot, the command line to
+// cmd/redisbak; no type of theirs crosses the owner's border, so that a change
+// of library is a change in one package.
 package redisbak

@@ -112,6 +112,14 @@ type ApartError struct{ Why string }
 
 func (e *ApartError) Error() string { return "no port can be published: " + e.Why }
 
+// PartsError says that an append-only file in several parts cannot be laid down
+// as one file: no server takes it so.
+type PartsError struct{ ID snapshot.ID }
+
+func (e *PartsError) Error() string {
+	return fmt.Sprintf("snapshot %s: its append-only file is in several parts, and cannot be laid down as layout aof-legacy", e.ID)
+}
+
 // LoadError says that the target's server cannot load the snapshot.
 type LoadError struct{ Reason string }
 

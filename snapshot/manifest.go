@@ -109,6 +109,9 @@ type Options struct {
 	AppendFilename string `json:"appendfilename,omitempty"`
 	AppendDirname  string `json:"appenddirname,omitempty"`
 	Databases      int    `json:"databases"`
+	// Live: how the server will start could not be read; these are the options
+	// that it ran with, which may have been switched at run time.
+	Live bool `json:"live,omitempty"`
 }
 
 // Server is what the captured server said of itself.

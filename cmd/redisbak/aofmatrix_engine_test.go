@@ -82,39 +82,67 @@ func TestMethodIsWhatTheServerStartsFrom(t *testing.T) {
 	h.holds(nil, nil)
 }
 
-// What is captured as an append-only file is converted for a server that
-// starts without one, by a boot on a throw-away copy (FAULT 55).
-func TestAppendOnlyFileForAServerThatStartsWithoutOne(t *testing.T) {
+// What counts is how the server will start, not what was switched at run time,
+// also where its container is gone (FAULT 55). What is captured as an
+// append-only file is converted for a start without one, by a boot on a
+// throw-away copy.
+func TestSwitchedAtRunTimeOnly(t *testing.T) {
 	for _, image := range enginetest.Images(t) {
-		t.Run(enginetest.Short(image), func(t *testing.T) {
-			t.Parallel()
-			h := newHome(t)
-			// Switched on at run time only: its next start is one without.
-			args := []string{"--save", "3600 1"}
-			source := enginetest.Start(t, enginetest.Options{Image: image, Args: args})
-			source.Load(1)
-			source.Cmd("CONFIG", "SET", "appendonly", "yes")
-			enginetest.Eventually(t, time.Minute, "the first rewrite", func() bool {
-				return source.Field("aof_rewrite_in_progress") == "0" && source.Field("aof_rewrite_scheduled") == "0"
+		for _, starts := range []string{"no", "yes"} {
+			t.Run(enginetest.Short(image)+" starts with "+starts, func(t *testing.T) {
+				t.Parallel()
+				switchedAtRunTime(t, image, starts)
 			})
-			source.Cmd("SET", "after the first rewrite", "1")
-			want := contentOf(t, source)
-			if taken := h.snapshot(source.Name, "--no-rewrite"); taken.Method != "aof" {
-				t.Fatalf("method %s", taken.Method)
-			}
-			r := h.run("restore", "--start", "--json").must(t, exitOK)
-			r.says(t, "appendonly was switched on at run time only", "container \""+source.Name+"\" starts with appendonly no", "convert ")
-			started := document[restoreJSON](t, r)
-			recovered := enginetest.Attach(t, enginetest.Options{Name: *started.Container})
-			same(t, "converted and started", want, contentOf(t, recovered))
-			if recovered.Field("aof_enabled") != "0" {
-				t.Error("it runs with appendonly yes")
-			}
-			if files := strings.Fields(recovered.Exec("ls", "-A", "/data")); !slices.Equal(files, []string{"dump.rdb"}) {
-				t.Errorf("the volume holds %q: a stale twin would be loaded one day", files)
-			}
-			h.holds([]string{*started.Container}, []string{started.Volume})
-		})
+		}
+	}
+}
+
+func switchedAtRunTime(t *testing.T, image, starts string) {
+	h := newHome(t)
+	runs := map[string]string{"no": "yes", "yes": "no"}[starts]
+	args := []string{"--save", "3600 1", "--appendonly", starts}
+	source := enginetest.Start(t, enginetest.Options{Image: image, Args: args})
+	source.Load(1)
+	source.Cmd("CONFIG", "SET", "appendonly", runs)
+	enginetest.Eventually(t, time.Minute, "the first rewrite", func() bool {
+		return source.Field("aof_rewrite_in_progress") == "0" && source.Field("aof_rewrite_scheduled") == "0"
+	})
+	source.Cmd("SET", "after it was switched", "1")
+	want := contentOf(t, source)
+	r := h.run("snapshot", source.Name, "--json").must(t, exitOK)
+	r.says(t, "appendonly was switched at run time only: it is "+runs+`, and by its command line, container "`+source.Name+`" starts with `+starts)
+	if method := map[string]string{"yes": `"method": "aof"`, "no": `"method": "rdb"`}[runs]; !strings.Contains(r.stdout, method) {
+		t.Errorf("not %s: %s", method, r.stdout)
+	}
+
+	started := h.restore("--start")
+	recovered := enginetest.Attach(t, enginetest.Options{Name: *started.Container})
+	same(t, "restored and started", want, contentOf(t, recovered))
+	onlyWhatItStartsFrom(t, recovered, image, starts)
+
+	if _, err := enginetest.Docker("rm", "--force", "--volumes", source.Name); err != nil {
+		t.Fatal(err)
+	}
+	gone := h.restore("--volume", source.Volume+"-gone")
+	again := enginetest.Start(t, enginetest.Options{Image: image, Args: args, Volume: gone.Volume})
+	same(t, "the original command line, when the container was gone", want, contentOf(t, again))
+	onlyWhatItStartsFrom(t, again, image, starts)
+	h.holds([]string{*started.Container}, []string{started.Volume, gone.Volume})
+}
+
+// onlyWhatItStartsFrom: a stale twin would be loaded one day.
+func onlyWhatItStartsFrom(t *testing.T, r *enginetest.Redis, image, appendonly string) {
+	t.Helper()
+	files := strings.Fields(r.Exec("ls", "-A", "/data"))
+	want := []string{"dump.rdb"}
+	switch {
+	case appendonly == "yes" && image == enginetest.Redis60:
+		want = []string{"appendonly.aof"}
+	case appendonly == "yes":
+		want = []string{"appendonlydir"}
+	}
+	if !slices.Equal(files, want) {
+		t.Errorf("the volume holds %q, want %q", files, want)
 	}
 }
 

@@ -129,6 +129,7 @@ func (a *app) rules() []rule {
 		{as[*restore.VolumeError], exitFailure, volumeHints},
 		{as[*restore.LayoutError], exitFailure, fixed("leave --layout out; or leave --start out, and start it yourself with the options for that layout")},
 		{as[*instance.ConvertError], exitFailure, fixed("redisbak verify tells whether the snapshot boots; --layout aof lays it down as it is, for a server that starts with appendonly yes")},
+		{as[*restore.PartsError], exitFailure, fixed("leave --layout out, or --layout aof")},
 		{as[*restore.ReplicaError], exitFailure, fixed("start it without replicaof, or restore without --start and start it yourself")},
 		{as[*restore.ApartError], exitFailure, fixed("leave --publish out, and connect the container to a network when you know who is on it")},
 		{as[*restore.UnknownStartError], exitFailure, fixed("say what to lay down: --layout rdb, aof or aof-legacy")},

@@ -122,6 +122,8 @@ func everyError() map[string]spoken {
 			"error: the container would start from layout aof and ignore what is laid down as rdb: appendonly yes\nhint: leave --layout out; or leave --start out, and start it yourself with the options for that layout\n"},
 		"restore.LoadError": {&restore.LoadError{Reason: "no"}, 1,
 			"error: target cannot load the snapshot: no\nhint: restore into a server that is configured like the source\n"},
+		"restore.PartsError": {&restore.PartsError{ID: id}, 1,
+			"error: snapshot 20260208T031502Z-7k3f: its append-only file is in several parts, and cannot be laid down as layout aof-legacy\nhint: leave --layout out, or --layout aof\n"},
 		"restore.ReplicaError": {&restore.ReplicaError{Why: "replicaof a"}, 1,
 			"error: target would take its master's data in the place of the restored ones: replicaof a\nhint: start it without replicaof, or restore without --start and start it yourself\n"},
 		"restore.UnknownStartError": {&restore.UnknownStartError{Reason: "no"}, 1,

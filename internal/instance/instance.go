@@ -25,7 +25,8 @@ type Instance struct {
 
 	// Set by Preflight.
 	info    server.Info
-	options snapshot.Options
+	options snapshot.Options // with which it runs
+	next    snapshot.Options // with which it will start
 	place   place
 }
 

@@ -73,7 +73,7 @@ func (n names) lay(m *snapshot.Manifest, layout string) (laid, error) {
 	case layout == snapshot.LayoutAOFLegacy && own != snapshot.LayoutAOF:
 		return laid{n.dirs(m, n.dir, last), []restore.Piece{at(last, n.appendFilename)}}, nil
 	case layout != snapshot.LayoutAOF:
-		return laid{}, &restore.LoadError{Reason: "it is an append-only file in several parts, which no server reads as one file"}
+		return laid{}, &restore.PartsError{ID: m.ID}
 	}
 	l := laid{dirs: n.dirs(m, path.Join(n.dir, n.appendDirname), last)}
 	manifest := n.appendFilename + ".manifest"

@@ -90,8 +90,8 @@ func TestLay(t *testing.T) {
 			t.Errorf("%s as %s: converted %v", c.own, c.layout, convert(m, c.layout))
 		}
 	}
-	var load *restore.LoadError
-	if _, err := same.lay(captured("aof"), "aof-legacy"); !errors.As(err, &load) {
+	var parts *restore.PartsError
+	if _, err := same.lay(captured("aof"), "aof-legacy"); !errors.As(err, &parts) {
 		t.Errorf("several parts as one file: %v", err)
 	}
 }

@@ -102,6 +102,67 @@ type start struct {
 // server starts.
 var errHidden = errors.New("its command line does not show the server's options")
 
+// nextOptions are those with which the server will start, and which a restore
+// must lay its data down for. What was switched at run time is told: it is gone
+// at the next start. Where the command line shows nothing, they are those with
+// which it runs.
+func (i *Instance) nextOptions(ctx context.Context) (snapshot.Options, []string, error) {
+	live := i.options
+	live.Live = true
+	start, err := readStart(ctx, i.engine, i.container)
+	if ctx.Err() != nil {
+		return live, nil, ctx.Err()
+	}
+	if err != nil {
+		return live, nil, nil
+	}
+	next, err := start.over(i.options, i.container.WorkingDir)
+	if err != nil {
+		return live, nil, nil
+	}
+	if at, err := locate(i.container, next.Dir); err != nil || at.mount != i.place.mount {
+		return live, []string{fmt.Sprintf("container %q starts in another directory, %s, than it runs in: %s; the snapshot is of the latter",
+			i.container.Name, next.Dir, i.options.Dir)}, nil
+	}
+	return next, i.switched(start.source, next), nil
+}
+
+// switched tells what is another thing at the next start.
+func (i *Instance) switched(by string, next snapshot.Options) (warnings []string) {
+	tell := func(option, now, then string) {
+		if now != then {
+			warnings = append(warnings, fmt.Sprintf("%s was switched at run time only: it is %s, and by its %s, container %q starts with %s",
+				option, now, by, i.container.Name, then))
+		}
+	}
+	tell("appendonly", yesNo(i.options.AppendOnly), yesNo(next.AppendOnly))
+	tell("dir", i.options.Dir, next.Dir)
+	tell("dbfilename", i.options.DBFilename, next.DBFilename)
+	return warnings
+}
+
+func yesNo(yes bool) string {
+	if yes {
+		return "yes"
+	}
+	return "no"
+}
+
+// over gives the options with which a server starts: what is given, else its
+// defaults. The data directory's default is the container's working directory.
+func (s start) over(recorded snapshot.Options, workingDir string) (snapshot.Options, error) {
+	dir := s.options.first("dir", "")
+	switch {
+	case dir == "" && workingDir != "":
+		dir = workingDir
+	case dir == "":
+		dir = recorded.Dir
+	case !path.IsAbs(dir):
+		dir = path.Join("/", workingDir, dir)
+	}
+	return optionsOf(dir, s.options.first)
+}
+
 // configScript prints a configuration file from inside the container. $1 is
 // its path, from the command line. The mark after it tells a whole file from
 // one whose end was lost on the way: that may be the line that counts.

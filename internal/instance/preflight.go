@@ -45,7 +45,13 @@ func (i *Instance) Preflight(ctx context.Context) (backup.Preflight, error) {
 		}
 	}
 	i.info, i.options, i.place = info, options, at
-	more, err := i.settleMethod(ctx)
+	next, more, err := i.nextOptions(ctx)
+	if err != nil {
+		return backup.Preflight{}, err
+	}
+	i.next = next
+	warnings = append(warnings, more...)
+	more, err = i.settleMethod(ctx)
 	if err != nil {
 		return backup.Preflight{}, err
 	}
@@ -139,7 +145,7 @@ func (i *Instance) source() snapshot.Source {
 	}
 	return snapshot.Source{
 		Container: i.container.Name, ContainerID: i.container.ID, Image: i.container.Image,
-		ImageID: i.container.ImageID, Mount: mount, Options: i.options,
+		ImageID: i.container.ImageID, Mount: mount, Options: i.next,
 	}
 }
 

@@ -38,7 +38,7 @@ func (t Target) Survey(ctx context.Context, e repo.Entry, req restore.Request) (
 		return s, err
 	}
 	s.Image = restore.Image{ID: image.ID, Ref: imageName(image)}
-	if err := t.surveyLayout(ctx, m, source, image, req, &s); err != nil {
+	if err := t.surveyLayout(ctx, m, source, req, &s); err != nil {
 		return s, err
 	}
 	joins, err := t.neighbours(ctx, m, source, req)
@@ -60,12 +60,15 @@ func (t Target) Survey(ctx context.Context, e repo.Entry, req restore.Request) (
 
 // surveyLayout works out what is laid down. What the user asks for may be
 // another thing than the target starts from, but not if we are to start it.
-func (t Target) surveyLayout(ctx context.Context, m *snapshot.Manifest, source *docker.Container, image docker.Image, req restore.Request, s *restore.Survey) error {
-	start, err := t.start(ctx, m, source, image)
+func (t Target) surveyLayout(ctx context.Context, m *snapshot.Manifest, source *docker.Container, req restore.Request, s *restore.Survey) error {
+	start, err := t.start(ctx, m, source)
 	if err != nil {
 		return err
 	}
 	s.Layout, s.Warnings = start.layout, start.warnings
+	if req.Layout == snapshot.LayoutAOFLegacy && m.Layout() == snapshot.LayoutAOF {
+		return &restore.PartsError{ID: m.ID}
+	}
 	if req.Layout != "" {
 		if err := validLayout(req.Layout); err != nil {
 			return &restore.UnknownStartError{Reason: err.Error()}
@@ -141,14 +144,18 @@ func (t Target) image(ctx context.Context, m *snapshot.Manifest, source *docker.
 
 // start finds out from what the target will start. What counts is its next
 // start, not what was switched at run time.
-func (t Target) start(ctx context.Context, m *snapshot.Manifest, source *docker.Container, image docker.Image) (start nextStart, err error) {
+func (t Target) start(ctx context.Context, m *snapshot.Manifest, source *docker.Container) (start nextStart, err error) {
 	recorded := m.Source.Options
 	at := m.Source.Mount.Destination
 	start.names = namesOf(recorded, at)
 	start.layout, start.why = layoutOf(recorded, m.Server)
 	start.why += " when it was captured"
+	how := "started when it was captured"
+	if recorded.Live {
+		how = "ran when it was captured, for how it started could not be read then"
+	}
 	if source == nil {
-		start.warnings = []string{fmt.Sprintf("container %q is gone: laid down as the snapshot says that it started", m.Source.Container)}
+		start.warnings = []string{fmt.Sprintf("container %q is gone: laid down as it %s", m.Source.Container, how)}
 		return start, nil
 	}
 	next, err := readStart(ctx, t.Engine, *source)
@@ -156,10 +163,10 @@ func (t Target) start(ctx context.Context, m *snapshot.Manifest, source *docker.
 		return start, ctx.Err()
 	}
 	if err != nil {
-		start.warnings = []string{fmt.Sprintf("how container %q starts could not be read (%v): laid down as it ran when it was captured", source.Name, err)}
+		start.warnings = []string{fmt.Sprintf("how container %q starts could not be read (%v): laid down as it %s", source.Name, err, how)}
 		return start, nil
 	}
-	given, err := next.over(recorded, image)
+	given, err := next.over(recorded, source.WorkingDir)
 	if err != nil {
 		return start, &restore.UnknownStartError{Reason: err.Error()}
 	}
@@ -173,8 +180,8 @@ func (t Target) start(ctx context.Context, m *snapshot.Manifest, source *docker.
 	start.layout, start.why = layoutOf(given, m.Server)
 	start.why = fmt.Sprintf("%s by the %s of container %q", start.why, next.source, source.Name)
 	if given.AppendOnly != recorded.AppendOnly {
-		start.warnings = append(start.warnings, fmt.Sprintf("appendonly was switched %s at run time only: by its %s, container %q starts with appendonly %s",
-			onOff(recorded.AppendOnly), next.source, source.Name, yesNo(given.AppendOnly)))
+		start.warnings = append(start.warnings, fmt.Sprintf("by its %s, container %q starts with appendonly %s; when it was captured, it was %s",
+			next.source, source.Name, yesNo(given.AppendOnly), yesNo(recorded.AppendOnly)))
 	}
 	return start, nil
 }
@@ -185,35 +192,6 @@ type nextStart struct {
 	why      string
 	names    names
 	warnings []string
-}
-
-func onOff(on bool) string {
-	if on {
-		return "on"
-	}
-	return "off"
-}
-
-func yesNo(yes bool) string {
-	if yes {
-		return "yes"
-	}
-	return "no"
-}
-
-// over gives the options with which a server starts: what is given, else its
-// defaults. The data directory's default is the working directory.
-func (s start) over(recorded snapshot.Options, image docker.Image) (snapshot.Options, error) {
-	dir := s.options.first("dir", "")
-	switch {
-	case dir == "" && image.WorkingDir != "":
-		dir = image.WorkingDir
-	case dir == "":
-		dir = recorded.Dir
-	case !path.IsAbs(dir):
-		dir = path.Join("/", image.WorkingDir, dir)
-	}
-	return optionsOf(dir, s.options.first)
 }
 
 // enoughDatabases: a server that is configured for fewer databases than the
