@@ -252,6 +252,14 @@ func (a *app) printPlan(p *restore.Plan) {
 	}
 }
 
+// appendOnly is the option of a server that starts from a layout.
+func appendOnly(layout string) string {
+	if layout == snapshot.LayoutRDB {
+		return "no"
+	}
+	return "yes"
+}
+
 // restored says what a restore came to and what to do next.
 func (a *app) restored(result restore.Result, o restoreOptions) error {
 	p := result.Plan
@@ -277,6 +285,9 @@ func (a *app) restored(result restore.Result, o restoreOptions) error {
 	}
 	a.talk.info("restored %s into volume %s in %.1f s: %s, verified: %s",
 		p.Entry.Manifest.ID, p.Volume, result.Took.Seconds(), keysPhrase(result.Keys), verified)
+	if o.layout != "" {
+		a.talk.info("it is for a server that starts with appendonly %s: one that starts otherwise ignores it", appendOnly(p.Layout))
+	}
 	a.talk.info("not part of a snapshot: configuration files, ACL files, TLS keys and modules")
 	if result.Container != "" {
 		a.talk.info("container %s serves it", result.Container)
