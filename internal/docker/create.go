@@ -2,6 +2,7 @@ package docker
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"net/http"
 
@@ -111,6 +112,7 @@ func (e *Engine) mounted(ctx context.Context, t template, r request, m Mount, o 
 	if err != nil {
 		return "", err
 	}
+	r.host.Mounts[0].VolumeOptions.Labels = map[string]string{labelMade: rand.Text()}
 	id, err := e.create(ctx, t, r)
 	if err != nil {
 		return "", err

@@ -181,12 +181,6 @@ func TestVolumeThatWasMadeAnewIsNoticed(t *testing.T) {
 	name := enginetest.NewVolume(t)
 	image := imageOf(t, e, enginetest.Redis70)
 	owner := newOwner(t, RoleHelper)
-	// The engine tells the age of a volume to the second.
-	born, err := e.Volume(t.Context(), name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	enginetest.Eventually(t, 3*time.Second, "another second", func() bool { return time.Since(born.CreatedAt) > 1100*time.Millisecond })
 	p.Inject(enginetest.Fault{Path: "^/containers/create$", Delay: time.Second})
 	done := make(chan error, 1)
 	go func() {
@@ -199,6 +193,41 @@ func TestVolumeThatWasMadeAnewIsNoticed(t *testing.T) {
 	docker(t, "volume", "rm", name)
 	if err := <-done; err == nil || !strings.Contains(err.Error(), "created anew") {
 		t.Errorf("helper on a volume that was exchanged: %v", err)
+	}
+}
+
+// FAULT 19, 26: to the engine a volume is as old as the last file that was made
+// in its root. It is the same volume all the same.
+func TestVolumeInUseIsNotTakenForAnother(t *testing.T) {
+	e, p := behindProxy(t)
+	r := startRedis(t)
+	image := imageOf(t, e, enginetest.Redis70)
+	before, err := e.Volume(t.Context(), r.Volume)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Inject(enginetest.Fault{Path: "^/containers/create$", Delay: 1100 * time.Millisecond})
+	made := make(chan error, 1)
+	go func() {
+		h, err := e.CreateHelper(t.Context(), newOwner(t, RoleHelper), HelperSpec{ImageID: image, Mount: dataMount(r.Volume)})
+		if err == nil {
+			err = h.Remove(t.Context())
+		}
+		made <- err
+	}()
+	for busy := true; busy; {
+		r.Exec("sh", "-c", "echo >/data/temp-1.rdb; rm /data/temp-1.rdb")
+		select {
+		case err = <-made:
+			busy = false
+		default:
+		}
+	}
+	if err != nil {
+		t.Errorf("helper on a volume in use: %v", err)
+	}
+	if after, err := e.Volume(t.Context(), r.Volume); err != nil || len(after.Labels) != len(before.Labels) {
+		t.Errorf("volume afterwards: %v, %v", after, err)
 	}
 }
 

@@ -218,8 +218,11 @@ func checkMount(m mount.Mount) error {
 		if o == nil || !o.NoCopy {
 			return guard("volume %s would be filled from the image", m.Source)
 		}
-		if o.DriverConfig != nil || len(o.Labels) != 0 {
+		if o.DriverConfig != nil {
 			return guard("volume %s would be created", m.Source)
+		}
+		if _, ours := o.Labels[labelMade]; len(o.Labels) > 1 || len(o.Labels) == 1 && !ours {
+			return guard("labels on volume %s", m.Source)
 		}
 		if o.Subpath != "" && !filepath.IsLocal(o.Subpath) {
 			return guard("subpath %q of volume %s", o.Subpath, m.Source)

@@ -12,6 +12,10 @@ const (
 	labelRun  = "redisbak.run"
 )
 
+// labelMade is asked for with a mount. The engine writes it on a volume only
+// where it has to make that one for the mount.
+const labelMade = "redisbak.made"
+
 // Roles of our objects.
 const (
 	RoleHelper   = "helper"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"time"
 
@@ -15,7 +16,7 @@ import (
 type Volume struct {
 	Name       string
 	Driver     string
-	CreatedAt  time.Time // to the second
+	CreatedAt  time.Time // to the second, and for local volumes that of the last change of their root
 	Labels     map[string]string
 	Mountpoint string // on the engine's host
 	Options    map[string]string
@@ -121,9 +122,11 @@ func (e *Engine) volumesOf(ctx context.Context, repo string) ([]Volume, error) {
 	return list, nil
 }
 
-// sameVolume reports whether a volume is still the one that it was.
+// sameVolume reports whether a volume is still the one that it was. Its age
+// says nothing: it is that of the last file that was made in its root, a
+// server's dump or a rewrite's temporary file.
 func sameVolume(before, after Volume) error {
-	if before.Driver != after.Driver || !before.CreatedAt.Equal(after.CreatedAt) || before.Mountpoint != after.Mountpoint {
+	if before.Driver != after.Driver || before.Mountpoint != after.Mountpoint || !maps.Equal(before.Labels, after.Labels) {
 		return fmt.Errorf("volume %s was removed and created anew", before.Name)
 	}
 	return nil
