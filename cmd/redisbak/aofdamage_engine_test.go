@@ -81,7 +81,7 @@ func TestFault56_AnIncompleteAppendOnlyFileOfTheSource(t *testing.T) {
 		}, true, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			why := "error: container \"NAME\": " + c.broken() + "\nhint: run it again; --method rdb does without the append-only file\n"
+			why := "error: container \"NAME\": " + c.broken() + "\nhint: redis-cli BGREWRITEAOF has the server make its files anew; --method rdb does without them\n"
 			unharmed := h.unharmed(source)
 			h.comesTo(exitFailure, why, h.run("snapshot", source.Name, "--method", "aof", "--no-rewrite"), "NAME="+source.Name)
 			if now := len(h.list()); now != taken {
@@ -97,7 +97,7 @@ func TestFault56_AnIncompleteAppendOnlyFileOfTheSource(t *testing.T) {
 			h.comesTo(exitFailure, why, h.run("snapshot", source.Name, "--method", "aof"), "NAME="+source.Name)
 			unharmed()
 			if c.dump {
-				h.run("snapshot", source.Name, "--no-verify").must(t, exitOK).says(t, "appendonly is on, and there is no "+dir+"/appendonly.aof.manifest yet: the server's dump is captured instead")
+				h.run("snapshot", source.Name, "--no-verify").must(t, exitOK).says(t, "appendonly is on, and there is no "+dir+"/appendonly.aof.manifest: the server's dump is captured instead")
 				if method := h.list()[0].Method; method != "rdb" {
 					t.Errorf("method %s", method)
 				}
@@ -156,7 +156,7 @@ func TestFault56_NoAppendOnlyFileOf60(t *testing.T) {
 	h.run("init").must(t, exitOK)
 	source.Exec("rm", "/data/appendonly.aof")
 	h.comesTo(exitFailure, "error: container \"NAME\": the server has appendonly on, and there is no /data/appendonly.aof on its volume\n"+
-		"hint: run it again; --method rdb does without the append-only file\n", h.run("snapshot", source.Name, "--method", "aof", "--no-rewrite"), "NAME="+source.Name)
+		"hint: redis-cli BGREWRITEAOF has the server make its files anew; --method rdb does without them\n", h.run("snapshot", source.Name, "--method", "aof", "--no-rewrite"), "NAME="+source.Name)
 	if listed := h.list(); len(listed) != 0 {
 		t.Errorf("listed: %+v", listed)
 	}

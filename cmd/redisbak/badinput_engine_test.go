@@ -55,7 +55,7 @@ func (h *home) unharmed(r *enginetest.Redis) func() {
 	state := func() string {
 		return strings.Join(dockerLines(h.t, "inspect", "--format", "{{.State.Status}} {{.State.StartedAt}} {{.RestartCount}}", r.ID), "")
 	}
-	config, clients, was := r.Cmd("CONFIG", "GET", "*"), r.Field("connected_clients"), state()
+	config, clients, was := configOf(r), r.Field("connected_clients"), state()
 	return func() {
 		h.t.Helper()
 		h.holds(nil, nil)
@@ -64,7 +64,7 @@ func (h *home) unharmed(r *enginetest.Redis) func() {
 		if got := state(); got != was {
 			h.t.Errorf("container is %s, was %s", got, was)
 		}
-		if got := r.Cmd("CONFIG", "GET", "*"); got != config {
+		if got := configOf(r); got != config {
 			h.t.Errorf("configuration has changed:\n%s\nwas:\n%s", got, config)
 		}
 		enginetest.Eventually(h.t, 10*time.Second, "as many clients as before", func() bool { return r.Field("connected_clients") == clients })

@@ -117,10 +117,10 @@ func (a *app) rules() []rule {
 		{as[*instance.ChangedError], exitFailure, fixed("run it again; nothing was committed")},
 		{as[*instance.DataError], exitFailure, fixed("keep the server's data directory on a Docker volume or a bind mount")},
 		{as[*instance.NoAOFError], exitFailure, fixed("--method rdb captures its dump; --method auto takes what there is")},
-		{as[*instance.AOFError], exitFailure, fixed(withoutAOF)},
+		{as[*instance.AOFError], exitFailure, fixed(anewAOF)},
 		{as[*instance.EndError], exitFailure, fixed(withoutAOF)},
 		{as[*aof.FormatError], exitFailure, fixed(withoutAOF)},
-		{as[*aof.ManifestError], exitFailure, fixed(withoutAOF)},
+		{as[*aof.ManifestError], exitFailure, fixed(anewAOF)},
 		{as[*server.RewriteError], exitFailure, fixed("docker logs of that container tells more; --no-rewrite takes the append-only file as it is")},
 		{is(docker.ErrNoShell), exitFailure, fixed("--method rdb does without one")},
 		{as[*instance.WrongVolumeError], exitFailure, fixed("name the container of the server that you mean, or its own --address")},
@@ -357,5 +357,7 @@ func commandHints(err error) []string {
 	}
 	return []string{"redisbak needs BGSAVE: do not rename it for redisbak's user"}
 }
+
+const anewAOF = "redis-cli BGREWRITEAOF has the server make its files anew; --method rdb does without them"
 
 const withoutAOF = "run it again; --method rdb does without the append-only file"

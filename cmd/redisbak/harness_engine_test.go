@@ -224,6 +224,18 @@ func (h *home) restore(args ...string) restoreJSON {
 	return doc
 }
 
+// configOf is all of a server's configuration. The server tells it in another
+// order while a child of it runs.
+func configOf(r *enginetest.Redis) string {
+	lines := strings.Split(r.Cmd("CONFIG", "GET", "*"), "\n")
+	var options []string
+	for n := 0; n+1 < len(lines); n += 2 {
+		options = append(options, lines[n]+" "+lines[n+1])
+	}
+	slices.Sort(options)
+	return strings.Join(options, "\n")
+}
+
 // content is all that a server holds.
 type content struct {
 	digest string // empty: DEBUG is locked

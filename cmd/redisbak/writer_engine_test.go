@@ -77,7 +77,7 @@ type state struct {
 
 func stateOf(r *enginetest.Redis) state {
 	var s state
-	s.config = r.Cmd("CONFIG", "GET", "*")
+	s.config = configOf(r)
 	for line := range strings.Lines(r.Cmd("CLIENT", "LIST")) {
 		// A client without what changes with each of its commands.
 		for _, field := range strings.Fields(line) {

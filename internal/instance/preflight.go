@@ -105,7 +105,7 @@ func (i *Instance) settleMethod(ctx context.Context) (warnings []string, err err
 	}
 	defer helper.Remove(ctx)
 	if _, err = helper.Stat(ctx, file); isNotFound(err) {
-		return []string{fmt.Sprintf("appendonly is on, and there is no %s yet: the server's dump is captured instead", file)}, nil
+		return []string{fmt.Sprintf("appendonly is on, and there is no %s: the server's dump is captured instead", file)}, nil
 	}
 	i.method = snapshot.MethodAOF
 	return nil, err

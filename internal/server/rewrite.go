@@ -45,15 +45,20 @@ func (e *RewriteError) Error() string { return "redis AOF rewrite: " + e.Reason.
 func (e *RewriteError) Unwrap() error { return e.Reason }
 
 // Rewrite has the server rewrite its AOF, and returns when the base on disk is
-// one whose fork was after this call.
+// one whose fork was after this call. Where others keep the server rewriting,
+// it may be theirs.
 func (s *Server) Rewrite(ctx context.Context, o RewriteOptions) error {
 	w := waiting{notify: o.Waiting, patience: o.Patience, purpose: "AOF rewrite"}
 	if w.patience <= 0 {
 		w.patience = DefaultPatience
 	}
+	theirs, err := s.othersRewrites(ctx, o.Base)
+	if err != nil {
+		return err
+	}
 	for {
-		run, err := s.idle(ctx, &w)
-		if err != nil {
+		run, err := s.idle(ctx, &w, theirs)
+		if err != nil || theirs.done() {
 			return err
 		}
 		before, err := o.Base(ctx)
@@ -70,8 +75,42 @@ func (s *Server) Rewrite(ctx context.Context, o RewriteOptions) error {
 	}
 }
 
-// idle waits until no child runs and none is due, and tells the run's id.
-func (s *Server) idle(ctx context.Context, w *waiting) (run string, err error) {
+// others counts the bases that rewrites of others have put in place.
+type others struct {
+	read func(context.Context) (string, error)
+	last string
+	left int // until one was forked after the call
+}
+
+// othersRewrites begins to count. One that runs already does not count: it
+// forked before.
+func (s *Server) othersRewrites(ctx context.Context, base func(context.Context) (string, error)) (*others, error) {
+	i, err := s.Info(ctx)
+	if err != nil {
+		return nil, err
+	}
+	o := &others{read: base, left: 1}
+	if i.AOFRewriteInProgress {
+		o.left++
+	}
+	o.last, err = base(ctx)
+	return o, err
+}
+
+func (o *others) look(ctx context.Context) error {
+	now, err := o.read(ctx)
+	if err == nil && now != o.last {
+		o.last = now
+		o.left--
+	}
+	return err
+}
+
+func (o *others) done() bool { return o.left <= 0 }
+
+// idle waits until no child runs and none is due, or others have done what is
+// wanted, and tells the run's id.
+func (s *Server) idle(ctx context.Context, w *waiting, theirs *others) (run string, err error) {
 	for {
 		i, err := s.Info(ctx)
 		switch {
@@ -81,6 +120,9 @@ func (s *Server) idle(ctx context.Context, w *waiting) (run string, err error) {
 			return "", &LoadingError{Command: "BGREWRITEAOF"}
 		case i.OtherChild() == "" && !i.AOFRewriteScheduled:
 			return i.RunID, nil
+		}
+		if err := theirs.look(ctx); err != nil || theirs.done() {
+			return "", err
 		}
 		if err := w.child(ctx, i); err != nil {
 			return "", err

@@ -120,6 +120,21 @@ func TestRewriteAfterSomebodyElses(t *testing.T) {
 	}
 }
 
+// Where others leave no room for ours, the second of theirs that is seen to end
+// forked after the call.
+func TestRewriteWhereOthersNeverStop(t *testing.T) {
+	r := newRewriter(t)
+	r.rewriting = true
+	r.onInfo = func(n int) {
+		if n%3 == 0 {
+			r.base++ // and the next one runs already
+		}
+	}
+	if err := r.connect().Rewrite(t.Context(), r.options()); err != nil || r.base != 2 || r.calls("BGREWRITEAOF") != 0 {
+		t.Errorf("%v, base %d, %d requests", err, r.base, r.calls("BGREWRITEAOF"))
+	}
+}
+
 func TestRewriteThatIsRefused(t *testing.T) {
 	for answer, want := range map[string]string{
 		"-NOPERM this user has no permissions to run the 'bgrewriteaof' command\r\n":       "redis refused BGREWRITEAOF: NOPERM",
