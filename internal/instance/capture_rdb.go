@@ -71,10 +71,14 @@ func (i *Instance) captureRDB(ctx context.Context, helper *docker.Helper, sink b
 	if err != nil {
 		return backup.Capture{}, i.named(err)
 	}
-	if err := i.server.SettleSecond(ctx, saved); err != nil {
-		return backup.Capture{}, i.named(err)
+	stored, summary, err := i.copyRDB(ctx, helper, dump, before, saved, i.server.Unrivalled, sink, progress)
+	if errors.Is(err, errOvertaken) {
+		// Or nobody can tell so soon. At the end of the second it shows.
+		if err := i.server.SettleSecond(ctx, saved); err != nil {
+			return backup.Capture{}, i.named(err)
+		}
+		stored, summary, err = i.copyRDB(ctx, helper, dump, before, saved, i.server.StillSaved, sink, progress)
 	}
-	stored, summary, err := i.copyRDB(ctx, helper, dump, before, saved, sink, progress)
 	if err != nil {
 		return backup.Capture{}, err
 	}
@@ -93,8 +97,10 @@ func (i *Instance) captureRDB(ctx context.Context, helper *docker.Helper, sink b
 	return got, err
 }
 
-// copyRDB streams the dump once: engine, checks, compressor, disk.
-func (i *Instance) copyRDB(ctx context.Context, helper *docker.Helper, dump string, before docker.FileStat, saved server.Save, sink backup.Sink, progress backup.Progress) (snapshot.File, rdb.Summary, error) {
+// copyRDB streams the dump once: engine, checks, compressor, disk. ours tells
+// whether the file that is open by then is the one of the save.
+func (i *Instance) copyRDB(ctx context.Context, helper *docker.Helper, dump string, before docker.FileStat, saved server.Save,
+	ours func(context.Context, server.Save) (bool, error), sink backup.Sink, progress backup.Progress) (snapshot.File, rdb.Summary, error) {
 	var none snapshot.File
 	src, err := helper.Open(ctx, dump)
 	if err != nil {
@@ -107,11 +113,9 @@ func (i *Instance) copyRDB(ctx context.Context, helper *docker.Helper, dump stri
 	if _, err := content.Peek(1); err != nil && err != io.EOF {
 		return none, rdb.Summary{}, fmt.Errorf("copy %s: %w", dump, err)
 	}
-	still, err := i.server.StillSaved(ctx, saved)
-	if err != nil {
+	if yes, err := ours(ctx, saved); err != nil {
 		return none, rdb.Summary{}, i.named(err)
-	}
-	if !still {
+	} else if !yes {
 		return none, rdb.Summary{}, errOvertaken
 	}
 	out, err := sink.Create(snapshot.RDBName)

@@ -22,7 +22,9 @@ func renameNoReplace(from, to string) error {
 }
 
 // dropCache asks the kernel to forget what it holds of f in memory, so that
-// reading it reads the disk. It is a wish, not a need.
+// reading it, from its beginning to its end, reads the disk. It is a wish, not a
+// need.
 func dropCache(f *os.File) {
 	_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
+	_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_SEQUENTIAL)
 }

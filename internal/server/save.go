@@ -278,6 +278,23 @@ func (s *Server) SettleSecond(ctx context.Context, saved Save) error {
 	}
 }
 
+// Unrivalled tells, without waiting for a second to end, that the dump file is
+// the one of this save: since then no other save has even begun. Where the
+// server does not count them (before 7.0), or one has begun, it is false, and
+// only SettleSecond and StillSaved tell. A count that CONFIG RESETSTAT set back
+// in that very second cannot be told from the right one: what the file holds
+// must be compared all the same. It is an error if the server was restarted.
+func (s *Server) Unrivalled(ctx context.Context, saved Save) (bool, error) {
+	i, err := s.Info(ctx)
+	if err != nil {
+		return false, err
+	}
+	if i.RunID != saved.RunID {
+		return false, &SaveError{Reason: ErrRestarted}
+	}
+	return i.LastSaveTime == saved.SavedAt && i.HasRDBSaves && i.RDBSaves == saved.RDBSaves, nil
+}
+
 // StillSaved tells whether the dump file is still the one of this save. It is
 // an error if the server was restarted.
 func (s *Server) StillSaved(ctx context.Context, saved Save) (bool, error) {

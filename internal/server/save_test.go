@@ -5,6 +5,7 @@ import (
 	"errors"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -368,6 +369,27 @@ func TestSettleSecond(t *testing.T) {
 	}
 	if err := s.SettleSecond(t.Context(), Save{SavedAt: 9999}); err == nil {
 		t.Error("a clock far behind is waited for")
+	}
+}
+
+// Only the count of saves begun tells before the second is over.
+func TestUnrivalled(t *testing.T) {
+	f := newFake(t)
+	saved := Save{RunID: f.runID, SavedAt: f.lastSave, RDBSaves: 4}
+	s := f.connect()
+	for extra, want := range map[string]bool{"rdb_saves:4\r\n": true, "rdb_saves:5\r\n": false, "": false} {
+		f.set(func() { f.extra = extra })
+		if ok, err := s.Unrivalled(t.Context(), saved); ok != want || err != nil {
+			t.Errorf("%q: %v, %v", extra, ok, err)
+		}
+	}
+	f.set(func() { f.extra = "rdb_saves:4\r\n"; f.lastSave++ })
+	if ok, err := s.Unrivalled(t.Context(), saved); ok || err != nil {
+		t.Errorf("another save has ended: %v, %v", ok, err)
+	}
+	f.set(func() { f.runID = strings.Repeat("b", 40) })
+	if ok, err := s.Unrivalled(t.Context(), saved); ok || !errors.Is(err, ErrRestarted) {
+		t.Errorf("restarted: %v, %v", ok, err)
 	}
 }
 
