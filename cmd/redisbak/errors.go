@@ -360,4 +360,4 @@ func commandHints(err error) []string {
 
 const anewAOF = "redis-cli BGREWRITEAOF has the server make its files anew; --method rdb does without them"
 
-const withoutAOF = "run it again; --method rdb does without the append-only file"
+const withoutAOF = "run it again, without --no-rewrite; --method rdb does without the append-only file"

@@ -140,7 +140,7 @@ func (a *app) runSnapshot(ctx context.Context, args []string, o snapshotOptions)
 	}
 	defer b.end()
 	captures := o.captures(containers)
-	taken, code := []repo.Entry{}, exitOK
+	taken, code, failed := []repo.Entry{}, exitOK, exitOK
 	for _, c := range captures {
 		result, err := a.snapshotOne(ctx, r, b, c, access, o)
 		if result.Entry.Manifest != nil {
@@ -154,8 +154,11 @@ func (a *app) runSnapshot(ctx context.Context, args []string, o snapshotOptions)
 			if ctx.Err() != nil {
 				return err
 			}
-			a.explain(err)
-			code = exitFailure
+			why := a.explain(err)
+			if failed != exitOK && failed != why || len(containers) > 1 {
+				why = exitFailure
+			}
+			failed = why
 			continue
 		}
 		code = worst(code, a.report(result))
@@ -164,6 +167,9 @@ func (a *app) runSnapshot(ctx context.Context, args []string, o snapshotOptions)
 		if err := a.document(map[string]any{"snapshots": toJSONs(taken)}); err != nil {
 			return err
 		}
+	}
+	if failed != exitOK {
+		code = failed
 	}
 	if code != exitOK {
 		return &outcomeError{code}

@@ -29,18 +29,20 @@ import (
 //	list NAME   what a small file says now          listed ID SIZE UID GID MODE, and its bytes
 //	stat NAME   what lies under a name now          found ID SIZE UID GID MODE
 //
-// or "missing". ID is device and inode: another file has another.
+// or "missing", or "denied". ID is device and inode: another file has another.
 const holdScript = `
-cd -- "$1" || { echo missing; exit 1; }
+for tool in stat head cat; do command -v "$tool" >/dev/null || { echo tools; exit 1; }; done
+lost() { if [ -e "$1" ]; then echo denied; else echo missing; fi; }
+cd -- "$1" || { lost "$1"; exit 1; }
 of='%d:%i %s %u %g %a'
 serve() {
   while IFS= read -r order; do
     case $order in
-      open\ *) { stat -L -c "opened $of" /proc/self/fd/3 && serve; } 3<"./${order#* }" || echo missing ;;
+      open\ *) { stat -L -c "opened $of" /proc/self/fd/3 && serve; } 3<"./${order#* }" || lost "./${order#* }" ;;
       size) stat -L -c "size $of" /proc/self/fd/3 || echo missing ;;
       copy\ *) head -c "${order#* }" <&3; echo copied ;;
       drop) echo dropped; return 0 ;;
-      list\ *) { stat -L -c "listed $of" /proc/self/fd/4 && cat <&4; } 4<"./${order#* }" || echo missing ;;
+      list\ *) { stat -L -c "listed $of" /proc/self/fd/4 && cat <&4; } 4<"./${order#* }" || lost "./${order#* }" ;;
       stat\ *) stat -c "found $of" -- "./${order#* }" || echo missing ;;
     esac
   done
@@ -133,6 +135,10 @@ func (h *Holder) start(ctx context.Context, dir string) error {
 		return nil
 	case word == "missing":
 		return &NotFoundError{Kind: "directory", Name: dir}
+	case word == "tools":
+		return fmt.Errorf("%s: %w", h.what, ErrNoShell)
+	case word == "denied":
+		return fmt.Errorf("%s: %w", h.what, fs.ErrPermission)
 	default:
 		return h.odd(word)
 	}
@@ -248,6 +254,9 @@ func (h *Holder) ask(order, name, answer string) (Held, error) {
 	}
 	if got == "missing" {
 		return Held{}, &NotFoundError{Kind: "file", Name: name}
+	}
+	if got == "denied" {
+		return Held{}, fmt.Errorf("%s: open %s: %w", h.what, name, fs.ErrPermission)
 	}
 	var held Held
 	var mode uint32

@@ -75,9 +75,9 @@ func isServerName(arg string) bool {
 	return false
 }
 
-// parseConfig reads a configuration file's directives into opts and returns
-// the files that it includes.
-func parseConfig(text string, opts arguments) (includes []string) {
+// parseConfig reads a configuration file's directives into opts, and has each
+// file that it includes read in its place: what comes after it counts more.
+func parseConfig(text string, opts arguments, include func(file string) error) error {
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
 		if line == "" || line[0] == '#' {
@@ -89,12 +89,16 @@ func parseConfig(text string, opts arguments) (includes []string) {
 		}
 		name := strings.ToLower(words[0])
 		if name == "include" {
-			includes = append(includes, words[1:]...)
+			for _, file := range words[1:] {
+				if err := include(file); err != nil {
+					return err
+				}
+			}
 			continue
 		}
 		opts[name] = words[1:]
 	}
-	return includes
+	return nil
 }
 
 // splitWords splits a directive as the server does, as far as the options go

@@ -45,7 +45,7 @@ func (i *Instance) captureAOF(ctx context.Context, sink backup.Sink, progress ba
 		return backup.Capture{}, err
 	}
 	defer helper.Remove(ctx)
-	holder, err := i.startHolder(ctx)
+	holder, err := i.startHolder(ctx, helper)
 	if err != nil {
 		return backup.Capture{}, err
 	}
@@ -75,20 +75,47 @@ func (i *Instance) captureAOF(ctx context.Context, sink backup.Sink, progress ba
 	}
 }
 
-// startHolder holds files of the directory in which the append-only files lie.
-func (i *Instance) startHolder(ctx context.Context) (*docker.Holder, error) {
-	dir := i.place.dir
-	if i.multiPart() {
-		dir = i.place.file(i.options.AppendDirname)
+// startHolder holds files of the directory in which the append-only files lie,
+// as their owner: the ids of the server's process need not be those that the
+// container knows.
+func (i *Instance) startHolder(ctx context.Context, helper *docker.Helper) (*docker.Holder, error) {
+	dir, user, err := i.aofOwner(ctx, helper)
+	if err != nil {
+		return nil, err
 	}
 	holder, err := i.engine.StartHolder(ctx, i.owner, docker.HolderSpec{
-		ImageID: i.container.ImageID, Dir: dir, User: fmt.Sprintf("%d:%d", i.process.UID, i.process.GID),
+		ImageID: i.container.ImageID, Dir: dir, User: user,
 		Mount: docker.Mount{Type: i.place.mount.Type, Name: i.place.mount.Name, Source: i.place.mount.Source, Destination: i.place.mount.Destination},
 	})
 	if missing := (*docker.NotFoundError)(nil); errors.As(err, &missing) && missing.Kind == "directory" {
 		return nil, i.noAOF(dir)
 	}
 	return holder, err
+}
+
+// aofOwner is who owns the files, "uid:gid": the directory that the server made
+// for them, or the one file.
+func (i *Instance) aofOwner(ctx context.Context, helper *docker.Helper) (dir, user string, err error) {
+	if i.multiPart() {
+		dir = i.place.file(i.options.AppendDirname)
+		owner, err := helper.OpenDir(ctx, dir)
+		if isNotFound(err) {
+			err = i.noAOF(dir)
+		}
+		return dir, fmt.Sprintf("%d:%d", owner.UID, owner.GID), err
+	}
+	name := i.place.file(i.options.AppendFilename)
+	file, err := helper.Open(ctx, name)
+	if isNotFound(err) {
+		// It may be made anew by a rewrite: then the owner of the place has it.
+		owner, err := helper.OpenDir(ctx, i.place.dir)
+		return i.place.dir, fmt.Sprintf("%d:%d", owner.UID, owner.GID), err
+	}
+	if err != nil {
+		return i.place.dir, "", err
+	}
+	defer file.Close()
+	return i.place.dir, fmt.Sprintf("%d:%d", file.UID, file.GID), nil
 }
 
 func (i *Instance) noAOF(file string) error {

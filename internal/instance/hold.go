@@ -30,6 +30,7 @@ const (
 type heldSet struct {
 	files    []heldPart // the one that the server appends to comes last
 	manifest *heldPart  // nil where there is but one file
+	read     []byte     // the manifest as it was read
 	text     []byte     // of the manifest, without what is not held
 	at       time.Time  // by the server's clock
 	info     server.Info
@@ -50,6 +51,18 @@ func (s heldSet) bytes() (n int64) {
 	return n
 }
 
+// lastLength is how long the last file is by what the server says.
+func (s heldSet) lastLength(info server.Info) int64 {
+	length := info.AOFCurrentSize + info.AOFBufferLength
+	for n, part := range s.files[:len(s.files)-1] {
+		if n == 0 && info.AOFBaseSize == 0 {
+			continue // a set that was born with this process: its base is not counted in
+		}
+		length -= part.length
+	}
+	return length
+}
+
 // errReplaced is a set that was not the server's any more when all of it was
 // open.
 var errReplaced = errors.New("the append-only file was rewritten while it was opened")
@@ -62,6 +75,11 @@ func (i *Instance) hold(ctx context.Context, holder *docker.Holder) (heldSet, er
 		once = i.holdSingle
 	}
 	for range holdTries {
+		if i.noRewrite { // else a rewrite of this very run has settled it
+			if err := i.server.SettleAOF(ctx, i.multiPart()); err != nil {
+				return heldSet{}, i.named(err)
+			}
+		}
 		set, err := once(ctx, holder)
 		if err == nil {
 			if err = i.setLengths(ctx, holder, &set); err == nil {
@@ -147,16 +165,64 @@ func (i *Instance) holdParts(ctx context.Context, holder *docker.Holder) (set he
 	if set.at, set.info, err = i.server.Moment(ctx); err != nil {
 		return set, i.named(err)
 	}
-	_, again, err := i.manifest(holder)
-	if err != nil {
-		return set, err
+	if i.noRewrite && set.info.AOFRewriteInProgress {
+		if err := i.firstRewrite(holder); err != nil {
+			return set, err
+		}
 	}
-	if !bytes.Equal(again.text, list.text) {
-		return set, errReplaced
-	}
-	set.text = list.Text()
+	set.read, set.text = list.text, list.Text()
 	set.manifest = &heldPart{held: held, path: path.Join(dir, list.name), stored: snapshot.AOFDir + "/" + list.name}
-	return set, nil
+	return set, i.unchanged(holder, &set)
+}
+
+// writesTo fails where the file that was held has more bytes than the server
+// that was reached has written to its own. A rewrite of this run shows the same
+// by the base that it replaced.
+func (i *Instance) writesTo(ctx context.Context, holder *docker.Holder, set *heldSet, size int64) error {
+	if !i.noRewrite {
+		return nil
+	}
+	_, info, err := i.server.Moment(ctx)
+	if err != nil {
+		return i.named(err)
+	}
+	if err := i.unchanged(holder, set); err != nil {
+		return err
+	}
+	if most := set.lastLength(info); size > most {
+		return &WrongVolumeError{Container: i.container.Name, Detail: fmt.Sprintf("%s has %d bytes, and the server has written %d",
+			set.files[len(set.files)-1].path, size, most)}
+	}
+	return nil
+}
+
+// unchanged is errReplaced where the server has other files by now.
+func (i *Instance) unchanged(holder *docker.Holder, set *heldSet) error {
+	if set.manifest == nil {
+		now, err := holder.Stat(i.options.AppendFilename)
+		if isNotFound(err) || err == nil && now.ID != set.files[0].held.ID {
+			return errReplaced
+		}
+		return err
+	}
+	_, again, err := i.manifest(holder)
+	if err == nil && !bytes.Equal(again.text, set.read) {
+		err = errReplaced
+	}
+	return err
+}
+
+// firstRewrite fails where the server still makes its first base: what lies
+// under the names of the manifest is then of an earlier time.
+func (i *Instance) firstRewrite(holder *docker.Holder) error {
+	_, err := holder.Stat("temp-" + i.options.AppendFilename + ".incr")
+	switch {
+	case isNotFound(err):
+		return nil
+	case err != nil:
+		return err
+	}
+	return &AOFError{Container: i.container.Name, Reason: "its append-only file is not complete: appendonly was switched on, and the first rewrite is not done"}
 }
 
 // missing tells a file that a rewrite has just taken away from one that the
@@ -188,11 +254,7 @@ func (i *Instance) holdSingle(ctx context.Context, holder *docker.Holder) (set h
 	if set.at, set.info, err = i.server.Moment(ctx); err != nil {
 		return set, i.named(err)
 	}
-	now, err := holder.Stat(name)
-	if isNotFound(err) || err == nil && now.ID != file.ID {
-		return set, errReplaced
-	}
-	return set, err
+	return set, i.unchanged(holder, &set)
 }
 
 // setLengths works out how long the last file was at the instant, and waits
@@ -204,17 +266,12 @@ func (i *Instance) setLengths(ctx context.Context, holder *docker.Holder, set *h
 		return &ChangedError{What: fmt.Sprintf("the server in container %q was restarted", i.container.Name)}
 	case !info.AOFEnabled:
 		return &ChangedError{What: fmt.Sprintf("appendonly of container %q was switched off", i.container.Name)}
+	case i.noRewrite && (info.AOFRewriteScheduled || info.AOFRewriteInProgress && !i.multiPart()):
+		return errReplaced
 	case info.AOFWriteStatus == "err":
 		return &AOFError{Container: i.container.Name, Reason: "the server cannot write to its append-only file (aof_last_write_status:err)"}
 	}
-	length := info.AOFCurrentSize + info.AOFBufferLength
-	last := len(set.files) - 1
-	for n, part := range set.files[:last] {
-		if n == 0 && info.AOFBaseSize == 0 {
-			continue // a set that was born with this process: its base is not counted in
-		}
-		length -= part.length
-	}
+	length, last := set.lastLength(info), len(set.files)-1
 	set.files[last].length = length
 	deadline := time.Now().Add(flushWait)
 	for {
@@ -223,7 +280,7 @@ func (i *Instance) setLengths(ctx context.Context, holder *docker.Holder, set *h
 		case err != nil:
 			return err
 		case length >= 0 && now.Size >= length:
-			return nil
+			return i.writesTo(ctx, holder, set, now.Size)
 		case length < 0 || time.Now().After(deadline):
 			return &EndError{Container: i.container.Name, Detail: fmt.Sprintf("%s has %d bytes, and should have %d", set.files[last].path, now.Size, length)}
 		}

@@ -184,7 +184,7 @@ func bootCommand(m *snapshot.Manifest, n names, layout string, image docker.Imag
 	o := m.Source.Options
 	cmd := append([]string{m.Server.Software + "-server", "--dir", o.Dir}, n.startOptions(layout)...)
 	cmd = append(cmd,
-		"--save", "", "--aof-load-truncated", "no",
+		"--save", "", "--aof-load-truncated", "no", "--auto-aof-rewrite-percentage", "0",
 		"--replicaof", "127.0.0.1", "1", "--databases", strconv.Itoa(o.Databases),
 		"--maxmemory", "0", "--cluster-enabled", "no", "--port", strconv.Itoa(defaultPort), "--bind", "127.0.0.1",
 	)

@@ -126,13 +126,14 @@ func (n names) dirs(m *snapshot.Manifest, rel string, data snapshot.File) []snap
 
 // startOptions are those by which a server starts from a layout.
 func (n names) startOptions(layout string) []string {
+	options := []string{"--dbfilename", n.dbFilename}
 	switch layout {
 	case snapshot.LayoutAOF:
-		return []string{"--appendonly", "yes", "--appendfilename", n.appendFilename, "--appenddirname", n.appendDirname}
+		return append(options, "--appendonly", "yes", "--appendfilename", n.appendFilename, "--appenddirname", n.appendDirname)
 	case snapshot.LayoutAOFLegacy:
-		return []string{"--appendonly", "yes", "--appendfilename", n.appendFilename}
+		return append(options, "--appendonly", "yes", "--appendfilename", n.appendFilename)
 	}
-	return []string{"--appendonly", "no", "--dbfilename", n.dbFilename}
+	return append(options, "--appendonly", "no")
 }
 
 // layoutOf is what a server with these options starts from.

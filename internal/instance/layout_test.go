@@ -118,9 +118,9 @@ func TestLayoutOfTheNextStart(t *testing.T) {
 func TestStartOptions(t *testing.T) {
 	n := names{dbFilename: "d", appendFilename: "a", appendDirname: "dir"}
 	for layout, want := range map[string][]string{
-		"rdb":        {"--appendonly", "no", "--dbfilename", "d"},
-		"aof":        {"--appendonly", "yes", "--appendfilename", "a", "--appenddirname", "dir"},
-		"aof-legacy": {"--appendonly", "yes", "--appendfilename", "a"}, // an unknown option ends a server before 7.0
+		"rdb":        {"--dbfilename", "d", "--appendonly", "no"},
+		"aof":        {"--dbfilename", "d", "--appendonly", "yes", "--appendfilename", "a", "--appenddirname", "dir"},
+		"aof-legacy": {"--dbfilename", "d", "--appendonly", "yes", "--appendfilename", "a"}, // an unknown option ends a server before 7.0
 	} {
 		if got := n.startOptions(layout); !slices.Equal(got, want) {
 			t.Errorf("%s: %q", layout, got)

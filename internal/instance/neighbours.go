@@ -52,7 +52,7 @@ func (t Target) joins(ctx context.Context, m *snapshot.Manifest, source *docker.
 	if why != "" {
 		warnings = append(warnings, why+": started like that, it takes its master's data in the place of the restored ones")
 	}
-	if err == nil && next.options.first("cluster-enabled", "no") == "yes" {
+	if err == nil && isYes(next.options.first("cluster-enabled", "no")) {
 		warnings = append(warnings, fmt.Sprintf("container %q starts in cluster mode: on the restored volume it is a node that knows no others, "+
 			"and answers for keys only when all slots are served", source.Name))
 	}
@@ -63,7 +63,7 @@ func (t Target) joins(ctx context.Context, m *snapshot.Manifest, source *docker.
 func (s start) master() string {
 	for _, name := range []string{"replicaof", "slaveof"} {
 		words := strings.Fields(strings.Join(s.options[name], " "))
-		if len(words) > 0 && !slices.Equal(words, []string{"no", "one"}) {
+		if len(words) > 0 && !strings.EqualFold(strings.Join(words, " "), "no one") {
 			return strings.Join(words, ":")
 		}
 	}

@@ -21,6 +21,7 @@ func TestMaster(t *testing.T) {
 		{args: []string{"--ReplicaOf redis-master 6379"}, want: "redis-master:6379"},
 		{args: []string{"--replicaof", "redis-master 6379"}, want: "redis-master:6379"},
 		{args: []string{"--replicaof", "no", "one"}},
+		{args: []string{"--replicaof", "NO", "ONE"}},
 		{args: []string{"--replicaof", "m", "1", "--replicaof", "no", "one"}},
 		{file: "port 6379\nreplicaof \"redis-master\" 6379\n", want: "redis-master:6379"},
 		{file: "SLAVEOF m 6379\n", want: "m:6379"},
@@ -31,7 +32,9 @@ func TestMaster(t *testing.T) {
 		{file: "replicaof m 6379\n", args: []string{"--slaveof", "no", "one"}, want: "m:6379"},
 	} {
 		options := arguments{}
-		parseConfig(c.file, options)
+		if err := parseConfig(c.file, options, nil); err != nil {
+			t.Fatal(err)
+		}
 		given, _, _ := parseArguments(c.args)
 		for name, values := range given {
 			options[name] = values

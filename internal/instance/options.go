@@ -63,12 +63,15 @@ func optionsOf(dir string, get func(name, missing string) string) (snapshot.Opti
 	return snapshot.Options{
 		Dir:            path.Clean(dir),
 		DBFilename:     get("dbfilename", defaultDBFilename),
-		AppendOnly:     get("appendonly", "no") == "yes",
+		AppendOnly:     isYes(get("appendonly", "no")),
 		AppendFilename: get("appendfilename", defaultAppendFilename),
 		AppendDirname:  get("appenddirname", defaultAppendDirname),
 		Databases:      databases,
 	}, nil
 }
+
+// isYes reads a switch as servers do, who mind no case.
+func isYes(value string) bool { return strings.EqualFold(value, "yes") }
 
 // guessOptions finds the options of a server that does not tell them.
 func guessOptions(ctx context.Context, i *Instance, info server.Info) (snapshot.Options, error) {
@@ -95,6 +98,7 @@ func guessOptions(ctx context.Context, i *Instance, info server.Info) (snapshot.
 // start is what a container's command line makes its server start with.
 type start struct {
 	options arguments
+	file    string // the configuration file, "" if none is named
 	source  string // for messages: where it was read
 }
 
@@ -113,8 +117,8 @@ func (i *Instance) nextOptions(ctx context.Context) (snapshot.Options, []string,
 	if ctx.Err() != nil {
 		return live, nil, ctx.Err()
 	}
-	if err != nil {
-		return live, nil, nil
+	if err != nil || start.file == "" && i.info.ConfigFile != "" {
+		return live, nil, nil // a wrapper may have its own file, and so its own options
 	}
 	next, err := start.over(i.options, i.container.WorkingDir)
 	if err != nil {
@@ -124,7 +128,9 @@ func (i *Instance) nextOptions(ctx context.Context) (snapshot.Options, []string,
 		return live, []string{fmt.Sprintf("container %q starts in another directory, %s, than it runs in: %s; the snapshot is of the latter",
 			i.container.Name, next.Dir, i.options.Dir)}, nil
 	}
-	return next, i.switched(start.source, next), nil
+	warnings := i.switched(start.source, next)
+	next.Databases = max(next.Databases, i.options.Databases) // of which the data may make use
+	return next, warnings, nil
 }
 
 // switched tells what is another thing at the next start.
@@ -185,6 +191,9 @@ func readStart(ctx context.Context, e *docker.Engine, c docker.Container) (start
 	if stdin {
 		return start{}, fmt.Errorf("%w: it reads a configuration from its standard input", errHidden)
 	}
+	if _, ok := given["include"]; ok {
+		return start{}, fmt.Errorf("%w: it includes a file on its command line", errHidden)
+	}
 	if file == "" {
 		return start{options: given, source: "command line"}, nil
 	}
@@ -195,7 +204,7 @@ func readStart(ctx context.Context, e *docker.Engine, c docker.Container) (start
 	for name, values := range given {
 		merged[name] = values
 	}
-	return start{options: merged, source: "command line and " + file}, nil
+	return start{options: merged, file: file, source: "command line and " + file}, nil
 }
 
 func readConfig(ctx context.Context, e *docker.Engine, c docker.Container, file string, into arguments, depth int) error {
@@ -219,10 +228,7 @@ func readConfig(ctx context.Context, e *docker.Engine, c docker.Container, file 
 	if !whole {
 		return fmt.Errorf("configuration file %s in container %q: its end did not arrive", file, c.Name)
 	}
-	for _, include := range parseConfig(text, into) {
-		if err := readConfig(ctx, e, c, include, into, depth-1); err != nil {
-			return err
-		}
-	}
-	return nil
+	return parseConfig(text, into, func(include string) error {
+		return readConfig(ctx, e, c, include, into, depth-1)
+	})
 }

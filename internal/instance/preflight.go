@@ -88,6 +88,9 @@ func (i *Instance) settleMethod(ctx context.Context) (warnings []string, err err
 	if i.method == snapshot.MethodAOF && !i.info.AOFEnabled {
 		return nil, &NoAOFError{Container: i.container.Name}
 	}
+	if i.method == snapshot.MethodAOF {
+		return nil, i.sameMount()
+	}
 	if i.method != "" {
 		return nil, nil
 	}
@@ -99,6 +102,9 @@ func (i *Instance) settleMethod(ctx context.Context) (warnings []string, err err
 	if i.multiPart() {
 		file = path.Join(i.place.file(i.options.AppendDirname), i.options.AppendFilename+".manifest")
 	}
+	if err := i.sameMount(); err != nil {
+		return nil, err
+	}
 	helper, err := i.helper(ctx)
 	if err != nil {
 		return nil, err
@@ -109,6 +115,16 @@ func (i *Instance) settleMethod(ctx context.Context) (warnings []string, err err
 	}
 	i.method = snapshot.MethodAOF
 	return nil, err
+}
+
+// sameMount refuses append-only files that have a mount of their own: what a
+// helper sees below the data directory is then not what the server sees.
+func (i *Instance) sameMount() error {
+	dir := i.place.file(i.options.AppendDirname)
+	if at, err := locate(i.container, dir); i.multiPart() && (err != nil || at.mount != i.place.mount) {
+		return &DataError{Container: i.container.Name, Reason: fmt.Sprintf("its append-only files are on a mount of their own, at %s", dir)}
+	}
+	return nil
 }
 
 // cacheWarning tells the owner of a server that keeps nothing on disk that the

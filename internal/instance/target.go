@@ -54,7 +54,9 @@ func (t Target) Survey(ctx context.Context, e repo.Entry, req restore.Request) (
 			return s, err
 		}
 	}
-	s.Expired, err = t.expired(e)
+	if s.Layout == snapshot.LayoutRDB {
+		s.Expired, err = t.expired(e) // an append-only file keeps them at first
+	}
 	return s, err
 }
 
@@ -62,6 +64,10 @@ func (t Target) Survey(ctx context.Context, e repo.Entry, req restore.Request) (
 // another thing than the target starts from, but not if we are to start it.
 func (t Target) surveyLayout(ctx context.Context, m *snapshot.Manifest, source *docker.Container, req restore.Request, s *restore.Survey) error {
 	start, err := t.start(ctx, m, source)
+	if unknown := (*restore.UnknownStartError)(nil); errors.As(err, &unknown) && req.Layout != "" && req.Start == nil {
+		start.warnings = append(start.warnings, fmt.Sprintf("%v: laid down under the names of the capture", err))
+		err = nil
+	}
 	if err != nil {
 		return err
 	}
@@ -162,6 +168,9 @@ func (t Target) start(ctx context.Context, m *snapshot.Manifest, source *docker.
 	if ctx.Err() != nil {
 		return start, ctx.Err()
 	}
+	if err == nil && recorded.Live && next.file == "" {
+		err = errHidden // what the capture saw of it came from elsewhere
+	}
 	if err != nil {
 		start.warnings = []string{fmt.Sprintf("how container %q starts could not be read (%v): laid down as it %s", source.Name, err, how)}
 		return start, nil
@@ -173,8 +182,8 @@ func (t Target) start(ctx context.Context, m *snapshot.Manifest, source *docker.
 	if err := enoughDatabases(m, given); err != nil {
 		return start, err
 	}
-	if _, err := locate(*source, given.Dir); err != nil {
-		return start, &restore.UnknownStartError{Reason: err.Error()}
+	if err := onTheVolume(*source, at, given); err != nil {
+		return start, err
 	}
 	start.names = namesOf(given, at)
 	start.layout, start.why = layoutOf(given, m.Server)
@@ -184,6 +193,25 @@ func (t Target) start(ctx context.Context, m *snapshot.Manifest, source *docker.
 			next.source, source.Name, yesNo(given.AppendOnly), yesNo(recorded.AppendOnly)))
 	}
 	return start, nil
+}
+
+// onTheVolume fails where a server would look for its data on another mount
+// than the one that is restored.
+func onTheVolume(c docker.Container, at string, o snapshot.Options) error {
+	dirs := []string{o.Dir}
+	if o.AppendOnly {
+		dirs = append(dirs, path.Join(o.Dir, namesOf(o, at).appendDirname))
+	}
+	for _, dir := range dirs {
+		found, err := locate(c, dir)
+		if err == nil && path.Clean(found.mount.Destination) != path.Clean(at) {
+			err = fmt.Errorf("container %q looks for its data in %s, which is on another mount than %s", c.Name, dir, at)
+		}
+		if err != nil {
+			return &restore.UnknownStartError{Reason: err.Error()}
+		}
+	}
+	return nil
 }
 
 // nextStart is from what a target will start.

@@ -26,6 +26,31 @@ func (s *Server) Moment(ctx context.Context) (time.Time, Info, error) {
 	return at.Add(clockLag), i, err
 }
 
+// settlePoll is the time between two looks for a moment without a rewrite.
+const settlePoll = 20 * time.Millisecond
+
+// SettleAOF waits until no rewrite is due, and unless running ones are allowed
+// none runs: a server whose AOF was switched on, or taken from its master, a
+// moment ago has an old one on disk until its first rewrite is done.
+func (s *Server) SettleAOF(ctx context.Context, allowRunning bool) error {
+	deadline := time.Now().Add(DefaultPatience)
+	for {
+		i, err := s.Info(ctx)
+		if err != nil {
+			return err
+		}
+		if !i.AOFRewriteScheduled && (allowRunning || !i.AOFRewriteInProgress) {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return &BusyError{For: "AOF", What: "the end of its rewrites", Waited: DefaultPatience}
+		}
+		if err := pause(ctx, settlePoll); err != nil {
+			return err
+		}
+	}
+}
+
 // RewriteOptions are the caller's wishes for [Server.Rewrite].
 type RewriteOptions struct {
 	// Base identifies the base of the AOF on disk, which each rewrite replaces.
@@ -118,6 +143,9 @@ func (s *Server) idle(ctx context.Context, w *waiting, theirs *others) (run stri
 			return "", err
 		case i.Loading || i.AsyncLoading:
 			return "", &LoadingError{Command: "BGREWRITEAOF"}
+		case !i.AOFEnabled:
+			// It would leave files behind that a later start might load.
+			return "", &RewriteError{Reason: errors.New("appendonly was switched off")}
 		case i.OtherChild() == "" && !i.AOFRewriteScheduled:
 			return i.RunID, nil
 		}
