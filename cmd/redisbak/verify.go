@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -86,7 +87,7 @@ func (a *app) runVerify(ctx context.Context, args []string, o verifyOptions) err
 			continue
 		}
 		code = worst(code, a.reportProof(proof, exitFailure))
-		out := proofJSON{ID: proof.ID, Result: proof.Result, Duration: proof.Total.Seconds(), Reason: proof.Reason}
+		out := proofJSON{ID: proof.ID, Result: proof.Result, Duration: proof.Total.Round(time.Millisecond).Seconds(), Reason: proof.Reason}
 		if proof.Keyspace != nil {
 			n := total(proof.Keyspace)
 			out.Keys = &n
