@@ -8,7 +8,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -18,23 +20,31 @@ import (
 // loopDisk is an ext4 file system in a file, whose power can be cut. It needs
 // root.
 type loopDisk struct {
-	t     *testing.T
-	image string
-	dir   string
+	t      *testing.T
+	device string
+	dir    string
 }
 
 func newLoopDisk(t *testing.T) *loopDisk {
 	t.Helper()
 	base := t.TempDir()
-	l := &loopDisk{t: t, image: filepath.Join(base, "image"), dir: mkdir(t, filepath.Join(base, "disk"))}
-	write(t, l.image, nil)
-	if err := os.Truncate(l.image, 64<<20); err != nil {
+	image := filepath.Join(base, "image")
+	l := &loopDisk{t: t, dir: mkdir(t, filepath.Join(base, "disk"))}
+	write(t, image, nil)
+	if err := os.Truncate(image, 64<<20); err != nil {
 		t.Fatal(err)
 	}
-	l.run("mkfs.ext4", "-q", "-F", l.image)
+	l.run("mkfs.ext4", "-q", "-F", image)
+	// One device for all mounts: one that umount takes away may still be going
+	// when the next mount finds it.
+	l.device = strings.TrimSpace(l.run("losetup", "--find", "--show", image))
+	t.Cleanup(func() {
+		if err := exec.Command("losetup", "--detach", l.device).Run(); err != nil {
+			t.Error(err)
+		}
+	})
 	l.mount()
 	t.Cleanup(func() {
-		// Detaches the loop device too, which mount made.
 		if err := exec.Command("umount", l.dir).Run(); err != nil {
 			t.Error(err)
 		}
@@ -42,16 +52,18 @@ func newLoopDisk(t *testing.T) *loopDisk {
 	return l
 }
 
-func (l *loopDisk) run(args ...string) {
+func (l *loopDisk) run(args ...string) string {
 	l.t.Helper()
-	if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+	out, err := exec.Command(args[0], args[1:]...).CombinedOutput()
+	if err != nil {
 		l.t.Fatalf("%v: %v: %s", args, err, out)
 	}
+	return string(out)
 }
 
 func (l *loopDisk) mount() {
 	l.t.Helper()
-	l.run("mount", "-o", "loop", l.image, l.dir)
+	l.run("mount", l.device, l.dir)
 }
 
 // cut drops all that was not flushed, as a loss of power does.
@@ -66,10 +78,23 @@ func (l *loopDisk) cut() error {
 	return unix.IoctlSetPointerInt(int(d.Fd()), shutdown, noLogFlush)
 }
 
+// restart mounts the disk as it is after the cut. A container that starts at this
+// very moment has a copy of all mounts for an instant, and keeps the file system
+// of before alive in it: then that one is mounted once more.
 func (l *loopDisk) restart() {
 	l.t.Helper()
-	l.run("umount", l.dir)
-	l.mount()
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		l.run("umount", l.dir)
+		l.mount()
+		err := os.Mkdir(filepath.Join(l.dir, "alive"), 0o700) // what is read may come from memory
+		if err == nil {
+			l.run("rmdir", filepath.Join(l.dir, "alive"))
+			return
+		}
+		if !errors.Is(err, unix.EIO) || time.Now().After(deadline) {
+			l.t.Fatalf("mounted again: %v", err)
+		}
+	}
 }
 
 // TestFault32PowerLossAtEachStep cuts the power before each step of a commit,
