@@ -123,8 +123,8 @@ func newBar(w io.Writer, phase string, total int64, color bool) *progressbar.Pro
 	return progressbar.NewOptions64(total, options...)
 }
 
-// countsKeys: a server that saves tells keys, all else is bytes.
-func countsKeys(phase string) bool { return phase == "save" }
+// countsKeys: a server that saves or rewrites tells keys, all else is bytes.
+func countsKeys(phase string) bool { return phase == "save" || phase == "rewrite" }
 
 func (s *talkState) endBar() {
 	if s.bar != nil {
