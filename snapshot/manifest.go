@@ -55,6 +55,11 @@ const (
 	LayoutAOFLegacy = "aof-legacy" // an AOF in one file
 )
 
+// KnownLayout says whether a layout is one of these.
+func KnownLayout(layout string) bool {
+	return layout == LayoutRDB || layout == LayoutAOF || layout == LayoutAOFLegacy
+}
+
 // Layout is the one in which the data were captured.
 func (m *Manifest) Layout() string {
 	switch {

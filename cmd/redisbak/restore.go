@@ -84,9 +84,7 @@ func (o restoreOptions) check() error {
 	case !o.start && (o.name != "" || len(o.publish) > 0):
 		return hinted(usagef("--name and --publish are of the container that --start makes"), "add --start, or leave them out")
 	}
-	switch o.layout {
-	case "", snapshot.LayoutRDB, snapshot.LayoutAOF, snapshot.LayoutAOFLegacy:
-	default:
+	if o.layout != "" && !snapshot.KnownLayout(o.layout) {
 		return usagef("--layout %q: not rdb, aof or aof-legacy", o.layout)
 	}
 	if o.volume != "" {

@@ -147,8 +147,7 @@ func (a *app) runSnapshot(ctx context.Context, args []string, o snapshotOptions)
 			taken = append(taken, result.Entry)
 		}
 		if err != nil && len(captures) == 1 {
-			code, err = 0, a.partial(taken, o.json, err)
-			return err
+			return a.partial(taken, o.json, err)
 		}
 		if err != nil {
 			if ctx.Err() != nil {

@@ -84,8 +84,7 @@ func (i *Instance) startHolder(ctx context.Context, helper *docker.Helper) (*doc
 		return nil, err
 	}
 	holder, err := i.engine.StartHolder(ctx, i.owner, docker.HolderSpec{
-		ImageID: i.container.ImageID, Dir: dir, User: user,
-		Mount: docker.Mount{Type: i.place.mount.Type, Name: i.place.mount.Name, Source: i.place.mount.Source, Destination: i.place.mount.Destination},
+		ImageID: i.container.ImageID, Mount: i.place.mount, Dir: dir, User: user,
 	})
 	if missing := (*docker.NotFoundError)(nil); errors.As(err, &missing) && missing.Kind == "directory" {
 		return nil, i.noAOF(dir)
@@ -252,7 +251,7 @@ func headWarnings(head rdb.Summary) (warnings []string) {
 		warnings = append(warnings, fmt.Sprintf("the base of the append-only file was not walked (%s): only a boot shows that it is whole", head.Unknown))
 	}
 	if head.ChecksumDisabled {
-		warnings = append(warnings, "the server writes its dump without a checksum (rdbchecksum no): what its disk alters goes unnoticed")
+		warnings = append(warnings, unsummed)
 	}
 	return warnings
 }

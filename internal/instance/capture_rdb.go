@@ -24,6 +24,9 @@ import (
 // had replaced the file under it.
 const captureTries = 3
 
+// unsummed is the warning of an RDB file that carries no checksum.
+const unsummed = "the server writes its dump without a checksum (rdbchecksum no): what its disk alters goes unnoticed"
+
 // copyBuffer is what one read takes from the engine's stream.
 const copyBuffer = 256 << 10
 
@@ -91,7 +94,7 @@ func (i *Instance) captureRDB(ctx context.Context, helper *docker.Helper, sink b
 		got.Warnings = append(got.Warnings, fmt.Sprintf("the dump's keys were not counted (%s): the counts are the server's own", summary.Unknown))
 	}
 	if summary.ChecksumDisabled {
-		got.Warnings = append(got.Warnings, "the server writes its dump without a checksum (rdbchecksum no): what its disk alters goes unnoticed")
+		got.Warnings = append(got.Warnings, unsummed)
 	}
 	got.Root, got.Dirs, err = i.directories(ctx, helper)
 	return got, err

@@ -152,10 +152,12 @@ func (i *Instance) holdParts(ctx context.Context, holder *docker.Holder) (set he
 			"its append-only file is not complete: %s names no base, or no file to append to", list.name)}
 	}
 	dir := path.Join(i.place.rel(), i.options.AppendDirname)
+	set.read, set.text = list.text, list.Text()
+	set.manifest = &heldPart{held: held, path: path.Join(dir, list.name), stored: snapshot.AOFDir + "/" + list.name}
 	for _, e := range live {
 		file, err := holder.Open(e.Name)
 		if isNotFound(err) {
-			return set, i.missing(holder, list, e.Name)
+			return set, i.missing(holder, &set, list.name, e.Name)
 		}
 		if err != nil {
 			return set, err
@@ -170,8 +172,6 @@ func (i *Instance) holdParts(ctx context.Context, holder *docker.Holder) (set he
 			return set, err
 		}
 	}
-	set.read, set.text = list.text, list.Text()
-	set.manifest = &heldPart{held: held, path: path.Join(dir, list.name), stored: snapshot.AOFDir + "/" + list.name}
 	return set, i.unchanged(holder, &set)
 }
 
@@ -227,16 +227,12 @@ func (i *Instance) firstRewrite(holder *docker.Holder) error {
 
 // missing tells a file that a rewrite has just taken away from one that the
 // manifest names in vain.
-func (i *Instance) missing(holder *docker.Holder, list listing, name string) error {
-	_, again, err := i.manifest(holder)
-	if err != nil {
+func (i *Instance) missing(holder *docker.Holder, set *heldSet, manifest, name string) error {
+	if err := i.unchanged(holder, set); err != nil {
 		return err
 	}
-	if !bytes.Equal(again.text, list.text) {
-		return errReplaced
-	}
 	return &AOFError{Container: i.container.Name, Reason: fmt.Sprintf(
-		"its append-only file is not complete: %s names %s, which is not there", list.name, name)}
+		"its append-only file is not complete: %s names %s, which is not there", manifest, name)}
 }
 
 // holdSingle opens the one file of a server before 7.0. It is the one that the

@@ -3,7 +3,6 @@ package instance
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"io/fs"
 	"path"
 	"strings"
@@ -142,13 +141,4 @@ func layoutOf(o snapshot.Options, wrote snapshot.Server) (layout, why string) {
 		return appendOnlyLayout(wrote), "appendonly yes"
 	}
 	return snapshot.LayoutRDB, "appendonly no"
-}
-
-// validLayout says whether a layout is one that is known.
-func validLayout(layout string) error {
-	switch layout {
-	case snapshot.LayoutRDB, snapshot.LayoutAOF, snapshot.LayoutAOFLegacy:
-		return nil
-	}
-	return fmt.Errorf("layout %q is not known", layout)
 }

@@ -263,7 +263,6 @@ func memoryRefusals(info server.Info, limit int64, seen probed) []string {
 // helper makes a helper on the source's mount, read-only.
 func (i *Instance) helper(ctx context.Context) (*docker.Helper, error) {
 	return i.engine.CreateHelper(ctx, i.owner, docker.HelperSpec{
-		ImageID: i.container.ImageID,
-		Mount:   docker.Mount{Type: i.place.mount.Type, Name: i.place.mount.Name, Source: i.place.mount.Source, Destination: i.place.mount.Destination},
+		ImageID: i.container.ImageID, Mount: i.place.mount,
 	})
 }

@@ -72,22 +72,19 @@ func (t Target) surveyLayout(ctx context.Context, m *snapshot.Manifest, source *
 		return err
 	}
 	s.Layout, s.Warnings = start.layout, start.warnings
-	if req.Layout == snapshot.LayoutAOFLegacy && m.Layout() == snapshot.LayoutAOF {
-		return &restore.PartsError{ID: m.ID}
-	}
 	if req.Layout != "" {
-		if err := validLayout(req.Layout); err != nil {
-			return &restore.UnknownStartError{Reason: err.Error()}
-		}
-		// The image's own command is told by us how to start.
-		if req.Start != nil && source != nil && !startsFrom(start.layout, req.Layout) {
-			return &restore.LayoutError{Layout: req.Layout, Starts: start.layout, Why: start.why}
-		}
 		s.Layout = req.Layout
+	}
+	if !snapshot.KnownLayout(s.Layout) {
+		return &restore.UnknownStartError{Reason: fmt.Sprintf("layout %q is not known", s.Layout)}
 	}
 	files, err := start.names.lay(m, s.Layout)
 	if err != nil {
 		return err
+	}
+	// Without the source, the image's own command is told by us how to start.
+	if req.Start != nil && source != nil && !startsFrom(start.layout, s.Layout) {
+		return &restore.LayoutError{Layout: s.Layout, Starts: start.layout, Why: start.why}
 	}
 	s.Dirs, s.Pieces, s.Convert = files.dirs, files.pieces, convert(m, s.Layout)
 	return nil

@@ -59,6 +59,14 @@ type child struct {
 	saves int64
 }
 
+// newWaiting is for one purpose; a patience of 0 is DefaultPatience.
+func newWaiting(purpose string, notify func(what string), patience time.Duration) waiting {
+	if patience <= 0 {
+		patience = DefaultPatience
+	}
+	return waiting{purpose: purpose, notify: notify, patience: patience}
+}
+
 // child waits a little for the child process that runs now.
 func (w *waiting) child(ctx context.Context, i Info) error {
 	seen := child{what: i.OtherChild(), saved: i.LastSaveTime, saves: i.RDBSaves}

@@ -33,7 +33,7 @@ const settlePoll = 20 * time.Millisecond
 // none runs: a server whose AOF was switched on, or taken from its master, a
 // moment ago has an old one on disk until its first rewrite is done.
 func (s *Server) SettleAOF(ctx context.Context, allowRunning bool) error {
-	deadline := time.Now().Add(DefaultPatience)
+	w := newWaiting("AOF", nil, 0)
 	for {
 		i, err := s.Info(ctx)
 		if err != nil {
@@ -42,10 +42,7 @@ func (s *Server) SettleAOF(ctx context.Context, allowRunning bool) error {
 		if !i.AOFRewriteScheduled && (allowRunning || !i.AOFRewriteInProgress) {
 			return nil
 		}
-		if time.Now().After(deadline) {
-			return &BusyError{For: "AOF", What: "the end of its rewrites", Waited: DefaultPatience}
-		}
-		if err := pause(ctx, settlePoll); err != nil {
+		if err := w.wait(ctx, "the end of its rewrites", settlePoll); err != nil {
 			return err
 		}
 	}
@@ -73,10 +70,7 @@ func (e *RewriteError) Unwrap() error { return e.Reason }
 // one whose fork was after this call. Where others keep the server rewriting,
 // it may be theirs.
 func (s *Server) Rewrite(ctx context.Context, o RewriteOptions) error {
-	w := waiting{notify: o.Waiting, patience: o.Patience, purpose: "AOF rewrite"}
-	if w.patience <= 0 {
-		w.patience = DefaultPatience
-	}
+	w := newWaiting("AOF rewrite", o.Waiting, o.Patience)
 	theirs, err := s.othersRewrites(ctx, o.Base)
 	if err != nil {
 		return err

@@ -82,10 +82,7 @@ func (e *BusyError) Error() string {
 // only in a second that is later than the last save, so that the end of its
 // save must move that time.
 func (s *Server) Save(ctx context.Context, o SaveOptions) (Save, error) {
-	w := waiting{notify: o.Waiting, patience: o.Patience, purpose: "save"}
-	if w.patience <= 0 {
-		w.patience = DefaultPatience
-	}
+	w := newWaiting("save", o.Waiting, o.Patience)
 	for lost := 0; lost < mostForks; {
 		if err := s.ready(ctx, &w); err != nil {
 			return Save{}, err
@@ -285,27 +282,27 @@ func (s *Server) SettleSecond(ctx context.Context, saved Save) error {
 // in that very second cannot be told from the right one: what the file holds
 // must be compared all the same. It is an error if the server was restarted.
 func (s *Server) Unrivalled(ctx context.Context, saved Save) (bool, error) {
-	i, err := s.Info(ctx)
-	if err != nil {
-		return false, err
-	}
-	if i.RunID != saved.RunID {
-		return false, &SaveError{Reason: ErrRestarted}
-	}
-	return i.LastSaveTime == saved.SavedAt && i.HasRDBSaves && i.RDBSaves == saved.RDBSaves, nil
+	i, still, err := s.sinceSave(ctx, saved)
+	return still && i.HasRDBSaves && i.RDBSaves == saved.RDBSaves, err
 }
 
 // StillSaved tells whether the dump file is still the one of this save. It is
 // an error if the server was restarted.
 func (s *Server) StillSaved(ctx context.Context, saved Save) (bool, error) {
-	i, err := s.Info(ctx)
-	if err != nil {
-		return false, err
+	_, still, err := s.sinceSave(ctx, saved)
+	return still, err
+}
+
+// sinceSave asks the server of this save whether its save time is still that of
+// the save.
+func (s *Server) sinceSave(ctx context.Context, saved Save) (i Info, still bool, err error) {
+	if i, err = s.Info(ctx); err != nil {
+		return i, false, err
 	}
 	if i.RunID != saved.RunID {
-		return false, &SaveError{Reason: ErrRestarted}
+		return i, false, &SaveError{Reason: ErrRestarted}
 	}
-	return i.LastSaveTime == saved.SavedAt, nil
+	return i, i.LastSaveTime == saved.SavedAt, nil
 }
 
 // clockLag is how far the seconds that a server writes down (its save time, the
