@@ -22,7 +22,9 @@ import (
 func TestFault14_AKilledCaptureOfAnAppendOnlyFile(t *testing.T) {
 	t.Parallel()
 	h := newHome(t)
-	source := enginetest.Start(t, enginetest.Options{Args: []string{"--appendonly", "yes"}})
+	// Without save points: after a minute it would save by itself, and have a
+	// dump.rdb that is none of ours.
+	source := enginetest.Start(t, enginetest.Options{Args: []string{"--appendonly", "yes", "--save", ""}})
 	t.Cleanup(h.latecomers)
 	source.Load(1)
 	commands := [][]string{{"snapshot", source.Name, "--no-verify"}, {"snapshot", source.Name, "--no-verify", "--no-rewrite"}}
