@@ -120,7 +120,7 @@ func Take(ctx context.Context, src Source, r *repo.Repo, name string, opts Optio
 	if err := snapshot.ValidSourceName(name); err != nil {
 		return Result{}, err
 	}
-	if err := r.SweepDrafts(ctx, name); err != nil {
+	if err := r.Sweep(ctx, name); err != nil {
 		opts.Warn(fmt.Sprintf("what a killed run left of %q is still there: %v", name, err))
 	}
 	writer, err := r.LockWriter(ctx, name, opts.LockWait, opts.Run)

@@ -168,8 +168,16 @@ func (d *Draft) Commit(ctx context.Context, m *snapshot.Manifest) (Entry, error)
 	if d.done {
 		return Entry{}, fmt.Errorf("commit snapshot %s: it has ended", d.id)
 	}
+	return d.commit(ctx, func() (Entry, error) { return d.prepare(ctx, m) })
+}
+
+// commit gives the draft its name once prepare has made it a whole snapshot.
+func (d *Draft) commit(ctx context.Context, prepare func() (Entry, error)) (Entry, error) {
 	d.done = true
-	entry, err := d.prepare(ctx, m)
+	entry, err := prepare()
+	if err == nil {
+		err = ctx.Err()
+	}
 	if err == nil {
 		err = d.publish()
 	}
@@ -198,17 +206,28 @@ func (d *Draft) prepare(ctx context.Context, m *snapshot.Manifest) (Entry, error
 	if err != nil {
 		return Entry{}, err
 	}
-	for _, f := range written.Files {
+	return d.seal(ctx, written, text)
+}
+
+// small is one of a snapshot's files beside the payload.
+type small struct {
+	name string
+	text []byte
+}
+
+// seal adds to the payload, once it was read back, the manifest, the sums and
+// what more there is, and flushes all of it.
+func (d *Draft) seal(ctx context.Context, m *snapshot.Manifest, text []byte, more ...small) (Entry, error) {
+	for _, f := range m.Files {
 		if err := d.readBack(ctx, f); err != nil {
 			return Entry{}, err
 		}
 	}
-	sums := snapshot.EncodeSums(snapshot.SumsFor(written, text))
-	if err := d.write(snapshot.ManifestName, text); err != nil {
-		return Entry{}, err
-	}
-	if err := d.write(snapshot.SumsName, sums); err != nil {
-		return Entry{}, err
+	sums := snapshot.EncodeSums(snapshot.SumsFor(m, text))
+	for _, f := range append([]small{{snapshot.ManifestName, text}, {snapshot.SumsName, sums}}, more...) {
+		if err := d.write(f.name, f.text); err != nil {
+			return Entry{}, err
+		}
 	}
 	for _, dir := range append(d.dirs, ".") {
 		if err := d.repo.disk.SyncDir(filepath.Join(d.dir, dir)); err != nil {
@@ -217,11 +236,11 @@ func (d *Draft) prepare(ctx context.Context, m *snapshot.Manifest) (Entry, error
 	}
 	digest := sha256.Sum256(text)
 	return Entry{
-		Manifest:       written,
+		Manifest:       m,
 		Marks:          snapshot.Marks{ID: d.id},
 		Dir:            filepath.Join(d.repo.sourceDir(d.source), string(d.id)),
 		ManifestSHA256: hex.EncodeToString(digest[:]),
-	}, ctx.Err()
+	}, nil
 }
 
 // publish gives the draft its name.

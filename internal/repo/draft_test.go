@@ -186,7 +186,7 @@ func TestDraftIsRefused(t *testing.T) {
 				}
 				os.Remove(taken)
 			}
-			if left, err := r.drafts("sessions"); err != nil || len(left) > 0 {
+			if left, err := r.leftover("sessions"); err != nil || len(left) > 0 {
 				t.Errorf("left %v %v", left, err)
 			}
 			mustBeWhole(t, r, there.Manifest.ID)

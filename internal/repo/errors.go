@@ -151,6 +151,14 @@ func (e *DamagedError) Error() string {
 
 func (e *DamagedError) Unwrap() error { return e.Err }
 
+// UnsteadyError says why the listing of a source is not to be believed by one
+// who wants to remove some of it.
+type UnsteadyError struct{ Source, Reason string }
+
+func (e *UnsteadyError) Error() string {
+	return fmt.Sprintf("the listing of source %s cannot be trusted: %s", e.Source, e.Reason)
+}
+
 // NotDurableError says that a snapshot was committed and can be read, but that
 // its name may not survive a loss of power.
 type NotDurableError struct {

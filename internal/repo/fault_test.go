@@ -76,8 +76,27 @@ func (d *faultyDisk) SyncDir(path string) error {
 	return cmpOr(d.step("syncdir", path), func() error { return d.disk.SyncDir(path) })
 }
 
+// RemoveAll is a step, and so is each file of a directory that it removes.
 func (d *faultyDisk) RemoveAll(path string) error {
-	return cmpOr(d.step("remove", path), func() error { return d.disk.RemoveAll(path) })
+	if err := d.step("remove", path); err != nil {
+		return err
+	}
+	var inside []string
+	_ = filepath.WalkDir(path, func(name string, _ fs.DirEntry, err error) error {
+		if err == nil && name != path {
+			inside = append(inside, name)
+		}
+		return nil
+	})
+	for _, name := range slices.Backward(inside) {
+		if err := d.step("unlink", name); err != nil {
+			return err
+		}
+		if err := os.Remove(name); err != nil {
+			return err
+		}
+	}
+	return d.disk.RemoveAll(path)
 }
 
 func cmpOr(err error, do func() error) error {
@@ -221,10 +240,10 @@ func (s *sufferer) suffer(t *testing.T, k int, fail func(int) error) []string {
 		s.there = slices.Insert(s.there, 0, id)
 	}
 	mustBeWhole(t, s.r, s.there...)
-	if err := s.r.SweepDrafts(t.Context(), "sessions"); err != nil {
+	if err := s.r.Sweep(t.Context(), "sessions"); err != nil {
 		t.Fatal(err)
 	}
-	if left, err := s.r.drafts("sessions"); err != nil || len(left) > 0 {
+	if left, err := s.r.leftover("sessions"); err != nil || len(left) > 0 {
 		t.Errorf("%s failed: the sweep left %v, %v", failed, left, err)
 	}
 	return d.steps
@@ -308,7 +327,7 @@ func TestFault41ListingThatFails(t *testing.T) {
 		"list one": func() error { _, err := r.List("sessions"); return err },
 		"get":      func() error { _, err := r.Get(string(e.Manifest.ID)); return err },
 		"check":    func() error { _, err := r.Check(t.Context(), CheckOptions{}); return err },
-		"sweep":    func() error { return r.SweepDrafts(t.Context(), "sessions") },
+		"sweep":    func() error { return r.Sweep(t.Context(), "sessions") },
 	} {
 		d := &faultyDisk{disk: osDisk{}}
 		r.disk = d
@@ -381,7 +400,7 @@ func TestFault34EachStepOfMarksAndProof(t *testing.T) {
 		if err != nil || !got.Marks.Pinned || len(got.Problems) > 0 {
 			t.Errorf("step %d: marks %+v, %v", k, got.Marks, err)
 		}
-		if left, err := r.drafts("sessions"); err != nil || len(left) > 0 {
+		if left, err := r.leftover("sessions"); err != nil || len(left) > 0 {
 			t.Errorf("step %d left %v", k, left)
 		}
 		mustBeWhole(t, r, e.Manifest.ID)

@@ -84,7 +84,7 @@ func TestFault33FullDisk(t *testing.T) {
 		if !errors.Is(err, unix.ENOSPC) || !errors.Is(err, ErrNotWritable) {
 			t.Errorf("%d bytes free: %v", free, err)
 		}
-		if left, err := r.drafts("sessions"); err != nil || len(left) > 0 {
+		if left, err := r.leftover("sessions"); err != nil || len(left) > 0 {
 			t.Errorf("%d bytes free: left %v", free, left)
 		}
 		mustBeWhole(t, r, there...)
@@ -102,7 +102,7 @@ func TestFault33FullDisk(t *testing.T) {
 	if _, err := r.UpdateMarks(t.Context(), before, func(m *snapshot.Marks) error { m.Pinned = true; return nil }); !errors.Is(err, ErrNotWritable) {
 		t.Errorf("marks on a full disk: %v", err)
 	}
-	if err := r.SweepDrafts(t.Context(), "sessions"); err != nil {
+	if err := r.Sweep(t.Context(), "sessions"); err != nil {
 		t.Errorf("sweep on a full disk: %v", err)
 	}
 	if _, err := os.Stat(draft); err == nil {
@@ -170,7 +170,7 @@ func TestReadOnlyFileSystemIsToldApart(t *testing.T) {
 		t.Errorf("writer lock: %v", err)
 	}
 	mustBeWhole(t, r, e.Manifest.ID)
-	if err := r.SweepDrafts(t.Context(), "sessions"); err != nil {
+	if err := r.Sweep(t.Context(), "sessions"); err != nil {
 		t.Errorf("a sweep that finds nothing: %v", err)
 	}
 	if got := fmt.Sprint(r.Warnings()); got != "[]" {

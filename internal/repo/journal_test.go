@@ -128,10 +128,10 @@ func TestRestoreRecordFailsAtEachStep(t *testing.T) {
 		if err != nil || len(got) > 1 {
 			t.Errorf("step %d, %s: %v %v", k, f.steps[k-1], got, err)
 		}
-		if err := errors.Join(run.End(), r.SweepDrafts(t.Context(), "sessions")); err != nil {
+		if err := errors.Join(run.End(), r.Sweep(t.Context(), "sessions")); err != nil {
 			t.Fatal(err)
 		}
-		if left, err := r.drafts("sessions"); err != nil || len(left) > 0 {
+		if left, err := r.leftover("sessions"); err != nil || len(left) > 0 {
 			t.Errorf("step %d, %s left %v", k, f.steps[k-1], left)
 		}
 		mustBeWhole(t, r, e.Manifest.ID)

@@ -162,10 +162,10 @@ func (v *victim) examine(t *testing.T, id snapshot.ID, survived bool) {
 		t.Errorf("snapshot %s: %v", id, err)
 	}
 	mustBeWhole(t, v.r, v.there...)
-	if err := v.r.SweepDrafts(t.Context(), "sessions"); err != nil {
+	if err := v.r.Sweep(t.Context(), "sessions"); err != nil {
 		t.Fatal(err)
 	}
-	left, err := v.r.drafts("sessions")
+	left, err := v.r.leftover("sessions")
 	runs, runsErr := os.ReadDir(v.r.runsDir())
 	if err := errors.Join(err, runsErr); err != nil || len(left) > 0 || len(runs) > 0 {
 		t.Errorf("the sweep left drafts %v and runs %v, %v", left, runs, err)
@@ -243,7 +243,7 @@ func TestFault39HolderThatIsStoppedOrDead(t *testing.T) {
 	if r.RunDead(run) {
 		t.Error("a stopped run is dead")
 	}
-	if err := r.SweepDrafts(t.Context(), "sessions"); err != nil {
+	if err := r.Sweep(t.Context(), "sessions"); err != nil {
 		t.Error(err)
 	}
 	cmd.Process.Kill()
@@ -273,7 +273,7 @@ func TestFault38SweepLeavesALiveDraftAlone(t *testing.T) {
 	if err != nil || len(report.Notes)+len(report.Problems) > 0 {
 		t.Errorf("check tells of a draft in use: %+v %v", report, err)
 	}
-	if err := r.SweepDrafts(t.Context(), "sessions"); err != nil {
+	if err := r.Sweep(t.Context(), "sessions"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(draft); err != nil {
@@ -287,7 +287,7 @@ func TestFault38SweepLeavesALiveDraftAlone(t *testing.T) {
 	if err != nil || len(report.Notes) != 1 || report.Notes[0].File != "sessions/"+draftPrefix+string(id) {
 		t.Errorf("check of a stale draft: %+v %v", report, err)
 	}
-	if err := r.SweepDrafts(t.Context(), "sessions"); err != nil {
+	if err := r.Sweep(t.Context(), "sessions"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(draft); err == nil {
@@ -310,7 +310,7 @@ func TestFault33FileSizeLimit(t *testing.T) {
 		if limit < 50_000 && (err == nil || !strings.Contains(told, "file too large")) {
 			t.Errorf("limit of %d bytes: %v, told %q", limit, err, told)
 		}
-		if left, err := v.r.drafts("sessions"); err != nil || len(left) > 0 {
+		if left, err := v.r.leftover("sessions"); err != nil || len(left) > 0 {
 			t.Errorf("limit of %d bytes: the run left %v", limit, left)
 		}
 		v.examine(t, id, err == nil)

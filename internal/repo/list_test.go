@@ -184,7 +184,7 @@ func TestFault37HostileManifest(t *testing.T) {
 			if err != nil || report.Checked != 3 || len(report.Problems) != 1 || report.Problems[0] != l.Problems[0] {
 				t.Errorf("check: %+v %v", report, err)
 			}
-			if err := r.SweepDrafts(t.Context(), "sessions"); err != nil {
+			if err := r.Sweep(t.Context(), "sessions"); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := os.Stat(bad.Dir); err != nil {

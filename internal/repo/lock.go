@@ -222,6 +222,11 @@ func (l *Lock) isWriter(r *Repo, source string) bool {
 	return l != nil && l.path == filepath.Join(r.sourceDir(source), writerLock)
 }
 
+// isRemover says whether the lock is a remove lock of source in r.
+func (l *Lock) isRemover(r *Repo, source string) bool {
+	return l != nil && l.token != "" && l.path == filepath.Join(r.sourceDir(source), keepLock)
+}
+
 // errBusy is returned by openLocked when somebody else holds the lock.
 var errBusy = errors.New("locked by another")
 

@@ -150,7 +150,7 @@ func TestFault32PowerLossAtEachStep(t *testing.T) {
 		}
 		mustBeWhole(t, r, there...)
 		for _, s := range []string{"sessions", source} {
-			if err := r.SweepDrafts(t.Context(), s); err != nil {
+			if err := r.Sweep(t.Context(), s); err != nil {
 				t.Errorf("step %d: %v", k, err)
 			}
 		}

@@ -351,7 +351,7 @@ func TestFault41RepositoryThatVanished(t *testing.T) {
 		"begin":       func() error { _, err := r.Begin(ctx, "sessions", e.Manifest.ID, lock); return err },
 		"run":         func() error { _, err := r.StartRun(ctx); return err },
 		"restores":    func() error { _, err := r.Restores("sessions"); return err },
-		"sweep":       func() error { return r.SweepDrafts(ctx, "sessions") },
+		"sweep":       func() error { return r.Sweep(ctx, "sessions") },
 	} {
 		if err := do(); !errors.Is(err, ErrNoRepository) {
 			t.Errorf("%s in a repository that vanished: %v", what, err)

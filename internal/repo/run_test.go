@@ -23,7 +23,7 @@ func TestRunIsAliveUntilItsEnd(t *testing.T) {
 	if !isHex(run.ID(), 16) || run.ID() == other.ID() {
 		t.Errorf("ids %q and %q", run.ID(), other.ID())
 	}
-	if err := r.SweepDrafts(t.Context(), "sessions"); err != nil {
+	if err := r.Sweep(t.Context(), "sessions"); err != nil {
 		t.Fatal(err)
 	}
 	if r.RunDead(run.ID()) {
@@ -54,7 +54,7 @@ func TestFault20RunOfADeadProcess(t *testing.T) {
 	if !r.RunDead(dead.ID()) || r.RunDead(live.ID()) {
 		t.Error("dead and alive are mistaken")
 	}
-	if err := r.SweepDrafts(t.Context(), "sessions"); err != nil {
+	if err := r.Sweep(t.Context(), "sessions"); err != nil {
 		t.Fatal(err)
 	}
 	if !r.RunDead(dead.ID()) || r.RunDead(live.ID()) {

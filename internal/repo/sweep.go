@@ -6,26 +6,61 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
-// SweepDrafts removes what killed runs have left of a source's drafts, and the
-// files of dead runs. What somebody may still be writing is left for another
-// time, silently; a source that is not there yet has nothing to sweep.
-func (r *Repo) SweepDrafts(ctx context.Context, source string) error {
+// Sweep removes what killed runs have left of a source: drafts, retired
+// snapshots that are not wholly removed, and the files of dead runs. What
+// somebody may still be writing is left for another time, silently; a source
+// that is not there yet has nothing to sweep.
+func (r *Repo) Sweep(ctx context.Context, source string) error {
 	if err := r.present(); err != nil {
 		return err
 	}
-	return errors.Join(r.sweepRuns(), r.sweepSource(ctx, source))
-}
-
-func (r *Repo) sweepSource(ctx context.Context, source string) error {
-	drafts, err := r.drafts(source)
+	names, err := r.leftover(source)
 	if err != nil {
 		return err
 	}
+	return errors.Join(r.sweepRuns(), r.sweepDrafts(ctx, source, names), r.sweepRetired(ctx, source, names))
+}
+
+// Repair sweeps a source for one who wants to know what went, and returns the
+// names of it, relative to the source's directory. Nothing but drafts and
+// retired snapshots ever goes.
+func (r *Repo) Repair(ctx context.Context, source string) ([]string, error) {
+	before, err := r.leftover(source)
+	if err != nil {
+		return nil, err
+	}
+	swept := r.Sweep(ctx, source)
+	after, err := r.leftover(source)
+	gone := slices.DeleteFunc(before, func(name string) bool { return slices.Contains(after, name) })
+	return gone, errors.Join(swept, err)
+}
+
+// sweepRetired removes snapshots whose removal stopped half-way. It needs no
+// lock: nobody reads what has lost its name, and two who remove the same do not
+// harm each other.
+func (r *Repo) sweepRetired(ctx context.Context, source string, names []string) error {
+	var failed []error
+	for _, name := range names {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if strings.HasPrefix(name, prunedPrefix) {
+			failed = append(failed, r.removeRetired(source, name))
+		}
+	}
+	return errors.Join(failed...)
+}
+
+func (r *Repo) sweepDrafts(ctx context.Context, source string, names []string) (err error) {
 	byLock := make(map[string][]string)
-	for _, name := range drafts {
+	for _, name := range names {
+		if !strings.HasPrefix(name, draftPrefix) {
+			continue
+		}
 		if run, ok := strings.CutPrefix(name, restoreDraft); ok {
 			if r.RunDead(run) {
 				err = errors.Join(err, r.disk.RemoveAll(filepath.Join(r.sourceDir(source), name)))
@@ -78,8 +113,9 @@ func (r *Repo) inUse(source, name string) bool {
 	return locked(filepath.Join(r.sourceDir(source), draftLock(name)))
 }
 
-// drafts returns the names of a source's drafts.
-func (r *Repo) drafts(source string) ([]string, error) {
+// leftover returns the names of a source's drafts and retired snapshots,
+// whether or not somebody is still at work on them.
+func (r *Repo) leftover(source string) ([]string, error) {
 	entries, err := r.disk.ReadDir(r.sourceDir(source))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -89,7 +125,7 @@ func (r *Repo) drafts(source string) ([]string, error) {
 	}
 	var names []string
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), draftPrefix) {
+		if strings.HasPrefix(e.Name(), draftPrefix) || strings.HasPrefix(e.Name(), prunedPrefix) {
 			names = append(names, e.Name())
 		}
 	}
