@@ -9,6 +9,8 @@ import (
 	"time"
 	_ "time/tzdata" // a host without zone files must run these tests too
 
+	"pgregory.net/rapid"
+
 	"github.com/redisbak/redisbak/snapshot"
 )
 
@@ -114,7 +116,7 @@ func checkHistory(t *testing.T, p Policy, now time.Time, zone *time.Location, te
 	}
 }
 
-func zoned(t testing.TB, name string) *time.Location {
+func zoned(t rapid.TB, name string) *time.Location {
 	t.Helper()
 	zone, err := time.LoadLocation(name)
 	if err != nil {
