@@ -105,6 +105,7 @@ func TestWhichStayAndWhy(t *testing.T) {
 		{"within: one that is exactly as old is the state of then", Policy{Within: 36 * time.Hour}, "2026-02-22T00:00:00Z", `
 			2026-02-20 12:00  passed  | keep | newest verified, within 1d12h
 			2026-02-19 00:00  passed  | keep | within 1d12h
+			2026-02-19 00:00  passed  | keep | within 1d12h
 			2026-02-18 23:59  passed  | go   | no rule keeps it`},
 
 		{"within ends at now, where a clock is a little ahead", Policy{Within: time.Hour}, "2026-02-20T12:00:00Z", `
@@ -228,6 +229,11 @@ func TestZones(t *testing.T) {
 			2026-01-31T11:00:00Z passed | keep | newest verified, daily 2026-02-01, monthly 2026-02
 			2026-01-31T10:59:00Z passed | keep | monthly 2026-01
 			2026-01-31T10:00:00Z passed | go   | no rule keeps it`},
+
+		{"the week is the zone's", "Pacific/Auckland", Policy{Weekly: 2}, `
+			2026-02-08T11:00:00Z passed | keep | newest verified, weekly 2026-W07
+			2026-02-08T10:59:00Z passed | keep | weekly 2026-W06
+			2026-02-08T10:00:00Z passed | go   | no rule keeps it`},
 
 		{"a year begins before its month does in UTC", "America/New_York", Policy{Yearly: 2}, `
 			2027-01-01T05:00:00Z passed | keep | newest verified, yearly 2027

@@ -60,7 +60,7 @@ func readTime(t testing.TB, words []string, zone *time.Location) (time.Time, []s
 func newSnapshot(at time.Time, number int) Snapshot {
 	return Snapshot{
 		ID:   snapshot.ID(fmt.Sprintf("%s-%04d", at.UTC().Format("20060102T150405Z"), 9999-number)),
-		Time: at, Started: at.Add(-10 * time.Second), Finished: at.Add(time.Minute), Good: true,
+		Time: at.UTC(), Started: at.Add(-10 * time.Second), Finished: at.Add(time.Minute), Good: true,
 	}
 }
 

@@ -80,12 +80,12 @@ func (n naive) keeps(s Snapshot) bool {
 }
 
 func (n naive) calendarKeeps(s Snapshot, unverified bool) bool {
-	any := n.p.Last > 0 || n.p.Within > 0
+	counts := n.p.Last > 0 || n.p.Within > 0
 	for kind, count := range []int{n.p.Hourly, n.p.Daily, n.p.Weekly, n.p.Monthly, n.p.Yearly} {
 		if count == 0 {
 			continue
 		}
-		any = true
+		counts = true
 		same := func(o Snapshot) bool { return n.number(kind, o.Time) == n.number(kind, s.Time) }
 		after := n.numbers(kind, n.good(func(o Snapshot) bool { return newer(o, s) }))
 		others := n.numbers(kind, n.good(func(o Snapshot) bool { return newer(o, s) && !same(o) }))
@@ -95,7 +95,7 @@ func (n naive) calendarKeeps(s Snapshot, unverified bool) bool {
 			return true
 		}
 	}
-	return unverified && !any
+	return unverified && !counts
 }
 
 func (n naive) numbers(kind int, of []Snapshot) int {

@@ -67,17 +67,17 @@ func (r periods) apply(good []*candidate) {
 // applyWithin counts back from the reference, not from now: the snapshots of a
 // source that is backed up no longer must not age away.
 func applyWithin(within time.Duration, good []*candidate, reference time.Time) {
+	reached := false // one that stays is exactly as old
 	for _, c := range good {
 		age := reference.Sub(c.Time)
-		if age <= within {
-			c.keptBy("within " + span(within))
-		}
 		if age > within {
-			c.keptBy("the state " + span(within) + " ago")
-		}
-		if age >= within {
+			if !reached {
+				c.keptBy("the state " + span(within) + " ago")
+			}
 			return
 		}
+		c.keptBy("within " + span(within))
+		reached = age == within
 	}
 }
 
