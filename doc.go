@@ -13,6 +13,8 @@
 //	Draft      a snapshot being written; it is real only after its commit
 //	Plan       what a restore will do, printable before anything changes
 //	Proof      what a boot of a snapshot showed
+//	Policy     which snapshots are to stay
+//	Decision   that one stays or goes, and why
 //
 // # The verbs
 //
@@ -26,6 +28,7 @@
 //	backup               use case: Instance -> Draft -> commit; says when it is suspect
 //	restore              use case: make a Plan, carry it out
 //	verify               use case: boot a throw-away copy, question it, write the Proof
+//	retention            pure arithmetic: Policy and snapshots -> Decisions
 //	snapshot             the format on disk, specified in snapshot/FORMAT.md
 //	internal/repo        snapshots at rest: layout, locks, draft to commit, list, check
 //	internal/instance    joins the four below; what the use cases ask for
@@ -44,6 +47,7 @@
 //	  |-- backup, verify, restore ------> internal/repo -> snapshot
 //	  `-- internal/instance ------------> internal/docker, internal/server,
 //	                                      internal/rdb, internal/aof
+//	retention ------------------------> snapshot
 //
 // The use cases import no technology. They declare the few methods that they
 // need of it; internal/instance knows the use cases and has these methods, by

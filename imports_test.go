@@ -68,6 +68,7 @@ func house() map[string]room {
 
 		"internal/repo": {imports: []string{"snapshot", unix}},
 		"snapshot":      {imports: []string{klauspost}},
+		"retention":     {imports: []string{"snapshot"}},
 
 		// It shares no code, and no mistake, with what is tested.
 		"internal/enginetest": {forTests: true},
