@@ -45,7 +45,7 @@ func house() map[string]room {
 
 		"cmd/redisbak": {
 			imports: []string{
-				"backup", "restore", "verify", "snapshot",
+				"backup", "restore", "verify", "retention", "snapshot",
 				"internal/repo", "internal/instance", "internal/docker", "internal/server", "internal/rdb", "internal/aof",
 				cobra, bar, terminal, units,
 			},

@@ -165,13 +165,16 @@ var ErrAfterCommit = errors.New("snapshot committed, then")
 // commit captures into a draft and commits it; after an error no draft is left.
 func commit(ctx context.Context, src Source, r *repo.Repo, name string, writer *repo.Lock, opts Options) (repo.Entry, error) {
 	started := opts.Now().UTC()
-	pre, err := preflight(ctx, src, name, opts)
+	pre, err := Look(ctx, src, name, opts)
 	if err != nil {
 		return repo.Entry{}, err
 	}
 	listing, err := r.List(name)
 	if err != nil {
 		return repo.Entry{}, err
+	}
+	if shared := rival(pre.Source.ContainerID, listing.Snapshots); shared != "" {
+		opts.Warn(shared)
 	}
 	id, err := snapshot.NewID(started, rand.Reader)
 	if err != nil {
@@ -190,7 +193,10 @@ func commit(ctx context.Context, src Source, r *repo.Repo, name string, writer *
 	return entry, nil
 }
 
-func preflight(ctx context.Context, src Source, name string, opts Options) (Preflight, error) {
+// Look is what Take does before it asks for anything: it describes the source
+// named name, and is a *RefusedError where something stands against a capture
+// and opts do not force it. It changes nothing.
+func Look(ctx context.Context, src Source, name string, opts Options) (Preflight, error) {
 	pre, err := src.Preflight(ctx)
 	if err != nil {
 		return Preflight{}, err

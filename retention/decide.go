@@ -15,6 +15,7 @@ type Snapshot struct {
 	Time time.Time // the instant that the data show
 
 	Started, Finished time.Time // the capture
+	Container         string    // id of the container that it is of
 
 	Good   bool // judged good or accepted, and no verification failed
 	Passed bool // its last verdict is: passed
@@ -48,7 +49,8 @@ const (
 // Decide says of each snapshot of one source whether it stays. The decisions
 // come newest first. Days and weeks are those of zone.
 //
-// The error is a *PolicyError, a *DeleteAllError or an *InputError.
+// The error is a *PolicyError, a *DeleteAllError, a *SharedError or an
+// *InputError.
 func Decide(p Policy, all []Snapshot, now time.Time, zone *time.Location) ([]Decision, error) {
 	if err := p.Validate(); err != nil {
 		return nil, err
@@ -57,13 +59,16 @@ func Decide(p Policy, all []Snapshot, now time.Time, zone *time.Location) ([]Dec
 		return nil, err
 	}
 	h := newHistory(all, now)
+	if err := h.shared(); err != nil {
+		return nil, err
+	}
 	p.applyRules(h.good, h.reference, zone)
 	if len(h.good) > 0 && !slices.ContainsFunc(h.good, func(c *candidate) bool { return len(c.rules) > 0 }) {
 		return nil, &DeleteAllError{Good: len(h.good)}
 	}
 	decisions := make([]Decision, 0, len(all))
 	for _, c := range h.all {
-		decisions = append(decisions, h.decide(c, p.counts()))
+		decisions = append(decisions, h.decide(c))
 	}
 	return decisions, nil
 }
@@ -98,7 +103,8 @@ type candidate struct {
 	unfollowed bool     // no newer one is good and verified
 	unverified bool     // good, and neither it nor a newer good one is verified
 	rules      []string // the rules that keep it
-	notFull    []string // where it is unverified: the rules that are not full without it
+	full       bool     // a rule has its count full of newer ones
+	room       []string // the rules that do not
 }
 
 func (c *candidate) keptBy(rule string) { c.rules = append(c.rules, rule) }
@@ -145,6 +151,25 @@ func newHistory(all []Snapshot, now time.Time) *history {
 	return h
 }
 
+// recent is how many snapshots, from the newest on, show whether two containers
+// share a source. It is all over as many snapshots after they were parted.
+const recent = 7
+
+// shared finds a container that comes back after another one.
+func (h *history) shared() error {
+	var seen []string // each container's id once, newest first
+	for _, c := range h.all[:min(recent, len(h.all))] {
+		at := slices.Index(seen, c.Container)
+		switch {
+		case at < 0:
+			seen = append(seen, c.Container)
+		case at < len(seen)-1:
+			return &SharedError{Containers: [2]string{c.Container, seen[at+1]}}
+		}
+	}
+	return nil
+}
+
 // wrongClock says what in the times of a snapshot cannot be, or nothing. The
 // clock that is wrong may be the one that now was read from.
 func wrongClock(s Snapshot, now time.Time) string {
@@ -166,7 +191,7 @@ func wrongClock(s Snapshot, now time.Time) string {
 }
 
 // decide puts together what speaks for one snapshot.
-func (h *history) decide(c *candidate, counts bool) Decision {
+func (h *history) decide(c *candidate) Decision {
 	var keep []string
 	reason := func(holds bool, why string) {
 		if holds {
@@ -189,8 +214,7 @@ func (h *history) decide(c *candidate, counts bool) Decision {
 		reason(!c.unfollowed && young, "not good, younger than "+span(keepBad))
 		gone = "not good, a newer one is verified"
 	case c.unverified && len(c.rules) == 0:
-		reason(len(c.notFull) > 0, "unverified, "+strings.Join(c.notFull, ", "))
-		reason(!counts, "unverified")
+		reason(!c.full, strings.Join(append([]string{"unverified"}, c.room...), ", "))
 	}
 	if len(keep) > 0 {
 		return Decision{ID: c.ID, Keep: true, Reasons: keep}

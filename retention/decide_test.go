@@ -58,24 +58,31 @@ func TestWhichStayAndWhy(t *testing.T) {
 			2026-03-01 12:00  passed  | keep | newest verified
 			2026-02-01 12:00  bad     | go   | not good, a newer one is verified`},
 
-		{"unverified ones stay until a count is full without them", Policy{Daily: 2}, "2026-02-09T00:00:00Z", `
+		{"unverified ones stay until a count is full of newer ones", Policy{Daily: 2}, "2026-02-09T00:00:00Z", `
 			2026-02-08 12:00          | keep | daily 2026-02-08
-			2026-02-08 11:00          | keep | unverified, daily 0 of 2
+			2026-02-08 11:00          | keep | unverified, daily 1 of 2
 			2026-02-07 12:00          | keep | daily 2026-02-07
-			2026-02-07 11:00          | keep | unverified, daily 1 of 2
+			2026-02-07 11:00          | go   | no rule keeps it
 			2026-02-06 12:00          | go   | no rule keeps it`},
 
-		{"unverified ones stay until each count is full without them", Policy{Last: 1, Daily: 1, Weekly: 2}, "2026-02-11T00:00:00Z", `
-			2026-02-10 12:00          | keep | last 1 of 1, daily 2026-02-10, weekly 2026-W07
-			2026-02-10 11:00          | keep | unverified, daily 0 of 1, weekly 0 of 2
-			2026-02-09 11:00          | keep | unverified, weekly 0 of 2
+		{"one full count is enough", Policy{Daily: 2, Weekly: 3}, "2026-02-11T00:00:00Z", `
+			2026-02-10 12:00          | keep | daily 2026-02-10, weekly 2026-W07
+			2026-02-10 11:00          | keep | unverified, daily 1 of 2, weekly 1 of 3
+			2026-02-09 11:00          | keep | daily 2026-02-09
+			2026-02-09 10:00          | go   | no rule keeps it
 			2026-02-08 11:00          | keep | weekly 2026-W06
-			2026-02-07 11:00          | keep | unverified, weekly 1 of 2
-			2026-02-01 11:00          | go   | no rule keeps it`},
+			2026-02-07 11:00          | go   | no rule keeps it
+			2026-02-01 11:00          | keep | weekly 2026-W05
+			2026-01-31 11:00          | go   | no rule keeps it`},
+
+		{"last is full where it keeps no more", Policy{Last: 1, Yearly: 5}, "2026-02-11T00:00:00Z", `
+			2026-02-10 12:00          | keep | last 1 of 1, yearly 2026
+			2026-02-10 11:00          | go   | no rule keeps it
+			2026-02-09 11:00          | keep | oldest, yearly 1 of 5`},
 
 		{"a verified one frees the older ones", Policy{Daily: 2}, "2026-02-09T00:00:00Z", `
 			2026-02-08 12:00          | keep | daily 2026-02-08
-			2026-02-08 11:00          | keep | unverified, daily 0 of 2
+			2026-02-08 11:00          | keep | unverified, daily 1 of 2
 			2026-02-08 10:00  passed  | keep | newest verified
 			2026-02-08 09:00          | go   | no rule keeps it
 			2026-02-07 12:00          | keep | daily 2026-02-07

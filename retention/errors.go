@@ -28,6 +28,16 @@ func (e *DeleteAllError) Error() string {
 	return fmt.Sprintf("retention policy: keeps none of the good snapshots, of which there are %d", e.Good)
 }
 
+// SharedError says that two containers write snapshots of the source in turn:
+// of a day's newest one, nobody can tell what it makes superfluous.
+type SharedError struct {
+	Containers [2]string // ids
+}
+
+func (e *SharedError) Error() string {
+	return fmt.Sprintf("retention: containers %.12s and %.12s write its snapshots in turn", e.Containers[0], e.Containers[1])
+}
+
 // InputError says that what is to be decided upon cannot be right.
 type InputError struct {
 	ID  snapshot.ID // empty where it is not about one snapshot

@@ -76,26 +76,25 @@ func (n naive) keeps(s Snapshot) bool {
 			return true
 		}
 	}
-	return n.calendarKeeps(s, !s.Passed && len(n.good(proven)) == 0)
+	full := n.p.Last > 0 || n.p.Within > 0 // for one that they do not keep
+	return n.calendarKeeps(s, !s.Passed && len(n.good(proven)) == 0, full)
 }
 
-func (n naive) calendarKeeps(s Snapshot, unverified bool) bool {
-	counts := n.p.Last > 0 || n.p.Within > 0
+func (n naive) calendarKeeps(s Snapshot, unverified, full bool) bool {
 	for kind, count := range []int{n.p.Hourly, n.p.Daily, n.p.Weekly, n.p.Monthly, n.p.Yearly} {
 		if count == 0 {
 			continue
 		}
-		counts = true
 		same := func(o Snapshot) bool { return n.number(kind, o.Time) == n.number(kind, s.Time) }
 		after := n.numbers(kind, n.good(func(o Snapshot) bool { return newer(o, s) }))
-		others := n.numbers(kind, n.good(func(o Snapshot) bool { return newer(o, s) && !same(o) }))
 		first := len(n.good(func(o Snapshot) bool { return newer(o, s) && same(o) })) == 0
 		oldest := len(n.good(func(o Snapshot) bool { return newer(s, o) })) == 0
-		if (first || oldest) && after < count || unverified && others < count {
+		if (first || oldest) && after < count {
 			return true
 		}
+		full = full || after >= count
 	}
-	return unverified && !counts
+	return unverified && !full
 }
 
 func (n naive) numbers(kind int, of []Snapshot) int {

@@ -18,8 +18,13 @@ type periods struct {
 // applyRules notes with each good snapshot which rules keep it. good is newest
 // first.
 func (p Policy) applyRules(good []*candidate, reference time.Time, zone *time.Location) {
-	for i := range min(p.Last, len(good)) {
-		good[i].keptBy(fmt.Sprintf("last %d of %d", i+1, p.Last))
+	for i, c := range good {
+		switch {
+		case i < p.Last:
+			c.keptBy(fmt.Sprintf("last %d of %d", i+1, p.Last))
+		case p.Last > 0:
+			c.full = true
+		}
 	}
 	for _, r := range p.calendar(zone) {
 		r.apply(good)
@@ -41,24 +46,22 @@ func (p Policy) applyRules(good []*candidate, reference time.Time, zone *time.Lo
 // beginning. That breaks no promise of order: the rule is full for good once it
 // is full, and until then the oldest one has never gone.
 //
-// It also says which unverified snapshots the rule is not full for: fewer than
-// count periods, beside the snapshot's own, have a newer one.
+// It also says for which snapshots the rule is full: count periods have a newer
+// one.
 func (r periods) apply(good []*candidate) {
 	filled := map[string]bool{}
 	for i, c := range good {
 		period := r.period(c.Time)
-		others := len(filled)
-		if filled[period] {
-			others--
-		}
 		switch room := len(filled) < r.count; {
 		case room && !filled[period]:
 			c.keptBy(r.name + " " + period)
 		case room && i == len(good)-1:
 			c.keptBy(fmt.Sprintf("oldest, %s %d of %d", r.name, len(filled), r.count))
 		}
-		if c.unverified && others < r.count {
-			c.notFull = append(c.notFull, fmt.Sprintf("%s %d of %d", r.name, others, r.count))
+		if len(filled) < r.count {
+			c.room = append(c.room, fmt.Sprintf("%s %d of %d", r.name, len(filled), r.count))
+		} else {
+			c.full = true
 		}
 		filled[period] = true
 	}
@@ -67,17 +70,19 @@ func (r periods) apply(good []*candidate) {
 // applyWithin counts back from the reference, not from now: the snapshots of a
 // source that is backed up no longer must not age away.
 func applyWithin(within time.Duration, good []*candidate, reference time.Time) {
-	reached := false // one that stays is exactly as old
+	reached, passed := false, false // one that stays is exactly as old, or older
 	for _, c := range good {
 		age := reference.Sub(c.Time)
-		if age > within {
-			if !reached {
-				c.keptBy("the state " + span(within) + " ago")
-			}
-			return
+		switch {
+		case age <= within:
+			c.keptBy("within " + span(within))
+			reached = age == within
+		case reached || passed:
+			c.full = true
+		default:
+			c.keptBy("the state " + span(within) + " ago")
+			passed = true
 		}
-		c.keptBy("within " + span(within))
-		reached = age == within
 	}
 }
 

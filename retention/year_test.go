@@ -99,18 +99,18 @@ func TestAYear(t *testing.T) {
 		passed func(i int) bool
 		stay   int
 	}{
-		{"usual, each verified", usual, everyOne, 8 + 3},            // of 7 days, with 2 of the last; of 3 more weeks
-		{"usual, one a week verified", usual, weekly, 8 + 3},        // it frees all before it
-		{"usual, never verified", usual, never, 4*14 - 1 + 15},      // 4 weeks, and all that are not good
-		{"usual, verified until May", usual, untilMay, 55 + 1 + 12}, // the newest verified one, and what was not good since
+		{"usual, each verified", usual, everyOne, 8 + 3},               // of 7 days, with 2 of the last; of 3 more weeks
+		{"usual, one a week verified", usual, weekly, 8 + 3},           // it frees all before it
+		{"usual, never verified", usual, never, 8 + 3 + 15},            // and all that are not good
+		{"usual, verified until May", usual, untilMay, 8 + 3 + 1 + 12}, // the newest verified one, and what was not good since
 		{"within, each verified", within, everyOne, 15},
 		{"within, one a week verified", within, weekly, 15},
 		{"within, never verified", within, never, 15 + 15},
 		{"within, verified until May", within, untilMay, 15 + 1 + 12},
 		{"long, each verified", long, everyOne, 24 + 11 + 1}, // hours, months before, the oldest
 		{"long, one a week verified", long, weekly, 24 + 11 + 1},
-		{"long, never verified", long, never, 730},                    // three years are not full
-		{"long, verified until May", long, untilMay, 610 + 1 + 1 + 1}, // since then, the one before, March, the oldest
+		{"long, never verified", long, never, 24 + 11 + 1 + 15},
+		{"long, verified until May", long, untilMay, 24 + 11 + 1 + 1 + 12},
 		{"last, each verified", Policy{Last: 1}, everyOne, 1},
 		{"last, one a week verified", Policy{Last: 1}, weekly, 1 + 1},
 		{"last, never verified", Policy{Last: 1}, never, 1 + 15},

@@ -34,20 +34,12 @@ func (a *app) runAccept(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	keep, err := r.LockKeep(ctx, e.Manifest.Source.Name, a.lockWait)
-	if err != nil {
-		return err
-	}
-	defer keep.Release()
 	if e.Manifest.State != snapshot.Suspect {
 		a.talk.info("%s is not suspect: nothing to accept", e.Manifest.ID)
 		a.stillNotGood(e)
 		return nil
 	}
-	if e.Marks, err = r.UpdateMarks(ctx, e, func(m *snapshot.Marks) error {
-		m.Accepted = true
-		return nil
-	}); err != nil {
+	if e.Marks, err = a.mark(ctx, r, e, func(m *snapshot.Marks) { m.Accepted = true }); err != nil {
 		return err
 	}
 	if !a.stillNotGood(e) {

@@ -9,25 +9,39 @@ import (
 )
 
 func (a *app) checkCommand() *cobra.Command {
-	var readData, json bool
+	var o checkOptions
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Check the repository: structure, sizes and, if asked, every byte",
 		Long: `Check every snapshot's manifest, checksums file, names and sizes; with
 --read-data also read and decompress every stored byte. Each problem names
-snapshot and file. The exit code is 13 if there is one. Nothing is changed.`,
+snapshot and file. The exit code is 13 if there is one.
+
+Nothing is changed, but with --repair: it removes what killed runs have left,
+half-written and half-removed snapshots, and nothing else. It mends no problem:
+a damaged snapshot may be the only copy.`,
 		Args: takes(0, 0),
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.runCheck(cmd.Context(), readData, json) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.runCheck(cmd.Context(), o) },
 	}
-	cmd.Flags().BoolVar(&readData, "read-data", false, "read every stored byte")
-	cmd.Flags().BoolVar(&json, "json", false, "print a JSON document")
+	cmd.Flags().BoolVar(&o.readData, "read-data", false, "read every stored byte")
+	cmd.Flags().BoolVar(&o.repair, "repair", false, "remove what killed runs have left")
+	cmd.Flags().BoolVar(&o.json, "json", false, "print a JSON document")
 	return cmd
 }
 
-func (a *app) runCheck(ctx context.Context, readData, json bool) error {
+type checkOptions struct{ readData, repair, json bool }
+
+func (a *app) runCheck(ctx context.Context, o checkOptions) error {
 	r, err := a.openRepo()
 	if err != nil {
 		return err
+	}
+	var removed []string
+	if o.repair {
+		// Before the check: the two need locks that exclude each other.
+		if removed, err = r.Repair(ctx, a.lockWait); err != nil {
+			return err
+		}
 	}
 	release, err := a.keepAll(ctx, r)
 	if err != nil {
@@ -35,17 +49,28 @@ func (a *app) runCheck(ctx context.Context, readData, json bool) error {
 	}
 	defer release()
 	report, err := r.Check(ctx, repo.CheckOptions{
-		ReadData: readData,
+		ReadData: o.readData,
 		Progress: func(done, total int64) { a.talk.progress("check", done, total) },
 	})
 	if err != nil {
 		return err
 	}
-	if json {
-		err = a.document(map[string]any{"checked": report.Checked, "problems": problemsJSON(report.Problems)})
-		if err != nil {
+	if o.json {
+		doc := map[string]any{"checked": report.Checked, "problems": problemsJSON(report.Problems)}
+		if o.repair {
+			doc["removed"] = append([]string{}, removed...)
+		}
+		if err := a.document(doc); err != nil {
 			return err
 		}
+	}
+	return a.checked(report, removed, o)
+}
+
+// checked says what a check has found.
+func (a *app) checked(report repo.Report, removed []string, o checkOptions) error {
+	for _, name := range removed {
+		a.talk.info("removed %s", name)
 	}
 	for _, n := range report.Notes {
 		a.talk.info("note: %s", problemText(n))
@@ -54,15 +79,18 @@ func (a *app) runCheck(ctx context.Context, readData, json bool) error {
 		a.talk.fail(problemText(p))
 	}
 	a.talk.info("%s checked, %s", plural(int64(report.Checked), "snapshot"), plural(int64(len(report.Problems)), "problem"))
-	if len(report.Problems) > 0 {
-		if readData {
-			a.talk.hint("the other snapshots are whole; nothing was changed")
-		} else {
-			a.talk.hint("the other snapshots are whole as far as sizes tell, --read-data reads every byte; nothing was changed")
-		}
-		return &outcomeError{exitVerify}
+	if len(report.Problems) == 0 {
+		return nil
 	}
-	return nil
+	whole := "the other snapshots are whole"
+	if !o.readData {
+		whole += " as far as sizes tell, --read-data reads every byte"
+	}
+	if !o.repair {
+		whole += "; nothing was changed"
+	}
+	a.talk.hint(whole)
+	return &outcomeError{exitVerify}
 }
 
 // keepAll makes the snapshots of every source stay while they are looked at.

@@ -17,6 +17,7 @@ import (
 	"github.com/redisbak/redisbak/internal/repo"
 	"github.com/redisbak/redisbak/internal/server"
 	"github.com/redisbak/redisbak/restore"
+	"github.com/redisbak/redisbak/retention"
 	"github.com/redisbak/redisbak/snapshot"
 	"github.com/redisbak/redisbak/verify"
 )
@@ -52,6 +53,10 @@ type rule struct {
 func (a *app) rules() []rule {
 	return []rule{
 		{as[*usageError], exitUsage, a.usageHints},
+		{as[*retention.PolicyError], exitUsage, fixed(examplePolicy)},
+		{as[*retention.InputError], exitFailure, fixed("nothing was removed; redisbak check names what is wrong with the snapshots")},
+		{as[*retention.SharedError], exitFailure, fixed("nothing was removed; give each container a source of its own: --source, or the label redisbak.name")},
+		{as[*retention.DeleteAllError], exitUsage, fixed("nothing was removed; add a rule that some of them meet: " + examplePolicy)},
 
 		// Verdicts on snapshots.
 		{as[*verify.FailedError], exitVerify, fixed("choose an older one: redisbak list")},
@@ -85,6 +90,8 @@ func (a *app) rules() []rule {
 		{as[*repo.NotFoundError], exitNotFound, fixed("redisbak list shows what there is")},
 		{as[*repo.AmbiguousError], exitUsage, fixed("give more of the id")},
 		{is(repo.ErrExists), exitFailure, fixed("use it as it is; nothing was changed")},
+		{as[*repo.ConflictError], exitVerify, fixed("look at both: redisbak show ID; what is there was left as it is")},
+		{as[*repo.UnsteadyError], exitFailure, fixed("nothing was removed; look at the disk, or at the connection to it, and run it again")},
 		{is(repo.ErrLocked), exitLocked, fixed("wait for it: --lock-wait 10m")},
 		{is(repo.ErrLockLost), exitLocked, fixed("another host writes to this repository: give each host its own --source, or its own repository")},
 		{as[*repo.NotDurableError], exitFailure, fixed("look at the disk, then at the snapshot: redisbak check --read-data")},
@@ -254,6 +261,8 @@ func (a *app) noSnapshotHints(err error) []string {
 	}
 	return hints
 }
+
+const examplePolicy = "--keep-last 3 --keep-daily 7 --keep-weekly 4"
 
 func plainFilesOnly(error) []string {
 	return []string{"redisbak copies plain files only: let the server keep its dump as one, without a link"}

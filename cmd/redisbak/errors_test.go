@@ -22,6 +22,7 @@ import (
 	"github.com/redisbak/redisbak/internal/repo"
 	"github.com/redisbak/redisbak/internal/server"
 	"github.com/redisbak/redisbak/restore"
+	"github.com/redisbak/redisbak/retention"
 	"github.com/redisbak/redisbak/snapshot"
 	"github.com/redisbak/redisbak/verify"
 )
@@ -97,6 +98,8 @@ func everyError() map[string]spoken {
 			"error: " + (&rdb.FormatError{Offset: 7, Reason: "torn"}).Error() + "\nhint: run it again; if it happens again, look at the server's disk and log\n"},
 
 		"repo.AmbiguousError": {&repo.AmbiguousError{Prefix: "2", IDs: []string{"2a", "2b"}}, 2, "error: 2 snapshots begin with 2: 2a, 2b\nhint: give more of the id\n"},
+		"repo.ConflictError": {&repo.ConflictError{ID: id, Source: "s", Dir: "/r"}, 13,
+			"error: /r holds another snapshot 20260208T031502Z-7k3f of s\nhint: look at both: redisbak show ID; what is there was left as it is\n"},
 		"repo.DamagedError": {&repo.DamagedError{Problem: repo.Problem{ID: "2a", File: "dump.rdb.gz", Problem: "missing"}}, 13,
 			"error: snapshot 2a: dump.rdb.gz: missing\nhint: choose another snapshot (redisbak list); redisbak check names all that is wrong\n"},
 		"repo.ErrExists":       {fmt.Errorf("repository /r: %w", repo.ErrExists), 1, "error: repository /r: exists already\nhint: use it as it is; nothing was changed\n"},
@@ -115,6 +118,17 @@ func everyError() map[string]spoken {
 		"repo.NotFoundError": {&repo.NotFoundError{ID: "2a"}, 10, "error: no snapshot 2a in the repository\nhint: redisbak list shows what there is\n"},
 		"repo.UnusableError": {&repo.UnusableError{Dir: "/r", Reason: "it is not empty"}, 1,
 			"error: /r cannot become a repository: it is not empty\nhint: name a new directory in one that is there, or an empty one\n"},
+		"repo.UnsteadyError": {&repo.UnsteadyError{Source: "s", Reason: "it changes"}, 1,
+			"error: the listing of source s cannot be trusted: it changes\nhint: nothing was removed; look at the disk, or at the connection to it, and run it again\n"},
+
+		"retention.DeleteAllError": {&retention.DeleteAllError{Good: 3}, 2,
+			"error: retention policy: keeps none of the good snapshots, of which there are 3\nhint: nothing was removed; add a rule that some of them meet: --keep-last 3 --keep-daily 7 --keep-weekly 4\n"},
+		"retention.InputError": {&retention.InputError{ID: id, Why: "is there twice"}, 1,
+			"error: retention: snapshot 20260208T031502Z-7k3f: is there twice\nhint: nothing was removed; redisbak check names what is wrong with the snapshots\n"},
+		"retention.PolicyError": {&retention.PolicyError{Rule: "last", Why: "-1 is negative"}, 2,
+			"error: retention policy: last: -1 is negative\nhint: --keep-last 3 --keep-daily 7 --keep-weekly 4\n"},
+		"retention.SharedError": {&retention.SharedError{Containers: [2]string{"0123456789abcdef", "fedcba9876543210"}}, 1,
+			"error: retention: containers 0123456789ab and fedcba987654 write its snapshots in turn\nhint: nothing was removed; give each container a source of its own: --source, or the label redisbak.name\n"},
 
 		"restore.ApartError": {&restore.ApartError{Why: "it is a node"}, 1,
 			"error: no port can be published: it is a node\nhint: leave --publish out, and connect the container to a network when you know who is on it\n"},
@@ -201,7 +215,7 @@ func TestEveryErrorHasItsCodeAndItsHint(t *testing.T) {
 			}
 		}
 	}
-	for _, dir := range []string{"backup", "restore", "verify", "snapshot", "internal/docker", "internal/instance", "internal/rdb", "internal/repo", "internal/server"} {
+	for _, dir := range []string{"backup", "restore", "verify", "snapshot", "retention", "internal/docker", "internal/instance", "internal/rdb", "internal/repo", "internal/server"} {
 		for _, name := range errorsOf(t, dir) {
 			if _, ok := known[name]; !ok && !neverSpoken()[name] {
 				t.Errorf("%s is in no row: what does a user read?", name)

@@ -118,8 +118,12 @@ func list(names []string) string { return strings.Join(names, ", ") }
 
 // stateText is the judgement in one word.
 func stateText(e repo.Entry) string {
+	text := string(e.State())
 	if e.Marks.Accepted {
-		return "accepted"
+		text = "accepted"
 	}
-	return string(e.State())
+	if e.Marks.Pinned {
+		text += ", pinned"
+	}
+	return text
 }

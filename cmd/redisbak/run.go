@@ -74,7 +74,8 @@ of them back into a fresh volume with one command.`,
 	root.SetUsageTemplate(narrow(root.UsageTemplate()))
 	root.AddCommand(
 		a.initCommand(), a.snapshotCommand(), a.listCommand(), a.showCommand(), a.catCommand(),
-		a.verifyCommand(), a.checkCommand(), a.restoreCommand(), a.acceptCommand(), a.versionCommand(),
+		a.verifyCommand(), a.checkCommand(), a.restoreCommand(), a.pruneCommand(), a.copyCommand(),
+		a.pinCommand(), a.unpinCommand(), a.acceptCommand(), a.versionCommand(),
 	)
 	return root
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,8 @@ type snapshotOptions struct {
 	force       bool
 	acceptDrop  bool
 	tags        []string
+	policy      policyFlags
+	dryRun      bool
 	json        bool
 }
 
@@ -42,12 +45,16 @@ files where it runs with appendonly yes, else its dump. --method says otherwise.
 
 A snapshot with less than half of the keys or bytes that are usual for its
 source is committed as suspect: it is kept, never chosen by itself, and the exit
-code is 3. "redisbak accept" says that the drop was meant.`,
+code is 3. "redisbak accept" says that the drop was meant.
+
+With a policy (--keep-…), older snapshots of the same source that no rule keeps
+are deleted after a success, as "redisbak prune" does it.`,
 		Example: `  redisbak snapshot redis-server
-  redisbak snapshot --all --json`,
+  redisbak snapshot --all --json
+  redisbak snapshot redis-server --keep-daily 7 --keep-weekly 4`,
 		ValidArgsFunction: a.completeContainers,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.runSnapshot(cmd.Context(), args, o)
+			return a.runSnapshot(cmd.Context(), args, &o)
 		},
 	}
 	f := cmd.Flags()
@@ -59,11 +66,13 @@ code is 3. "redisbak accept" says that the drop was meant.`,
 	f.BoolVar(&o.force, "force", false, "ask for a save or a rewrite although there seems to be no room for it")
 	f.BoolVar(&o.acceptDrop, "accept-drop", false, "accept a snapshot that would be suspect")
 	f.StringArrayVar(&o.tags, "tag", nil, "mark the snapshot with `T`; may be repeated")
+	f.BoolVar(&o.dryRun, "dry-run", false, "look at the server, say what would be done, and change nothing")
 	f.BoolVar(&o.json, "json", false, "print a JSON document")
+	o.policy.add(f)
 	return cmd
 }
 
-func (o snapshotOptions) check(args []string, g globals) error {
+func (o *snapshotOptions) check(args []string, g globals) error {
 	several := o.all || len(args) > 1
 	switch {
 	case o.all && len(args) > 0:
@@ -94,7 +103,7 @@ func (o snapshotOptions) check(args []string, g globals) error {
 }
 
 // methods are those to be captured one after the other; "" is the server's own.
-func (o snapshotOptions) methods() ([]string, error) {
+func (o *snapshotOptions) methods() ([]string, error) {
 	if o.method == "auto" {
 		return []string{""}, nil
 	}
@@ -111,9 +120,16 @@ func (o snapshotOptions) methods() ([]string, error) {
 	return all, nil
 }
 
-func (a *app) runSnapshot(ctx context.Context, args []string, o snapshotOptions) error {
+func (a *app) runSnapshot(ctx context.Context, args []string, o *snapshotOptions) error {
 	if err := o.check(args, a.globals); err != nil {
 		return err
+	}
+	if o.policy.given() {
+		policy, err := a.readPolicy(&o.policy)
+		if err != nil {
+			return err
+		}
+		o.policy.policy = policy
 	}
 	access, err := a.access()
 	if err != nil {
@@ -130,6 +146,9 @@ func (a *app) runSnapshot(ctx context.Context, args []string, o snapshotOptions)
 	if err != nil {
 		return errors.Join(err, engine.Close())
 	}
+	if o.dryRun {
+		return a.rehearse(ctx, engine, containers, access, o)
+	}
 	r, err := a.createRepo()
 	if err != nil {
 		return errors.Join(err, engine.Close())
@@ -139,65 +158,111 @@ func (a *app) runSnapshot(ctx context.Context, args []string, o snapshotOptions)
 		return err
 	}
 	defer b.end()
-	captures := o.captures(containers)
-	taken, code, failed := []repo.Entry{}, exitOK, exitOK
-	for _, c := range captures {
-		result, err := a.snapshotOne(ctx, r, b, c, access, o)
-		if result.Entry.Manifest != nil {
-			taken = append(taken, result.Entry)
-		}
-		if err != nil && len(captures) == 1 {
-			return a.partial(taken, o.json, err)
-		}
-		if err != nil {
-			if ctx.Err() != nil {
-				return err
-			}
-			why := a.explain(err)
-			if failed != exitOK && failed != why || len(containers) > 1 {
-				why = exitFailure
-			}
-			failed = why
-			continue
-		}
-		code = worst(code, a.report(result))
-	}
-	if o.json {
-		if err := a.document(map[string]any{"snapshots": toJSONs(taken)}); err != nil {
-			return err
+	s := &session{app: a, repo: r, bench: b, access: access, options: o, several: len(containers) > 1}
+	for _, c := range containers {
+		if err := s.container(ctx, c); err != nil {
+			return errors.Join(err, s.print())
 		}
 	}
-	if failed != exitOK {
-		code = failed
+	if err := s.print(); err != nil {
+		return err
 	}
-	if code != exitOK {
+	if code := cmp.Or(s.failed, s.code); code != exitOK {
 		return &outcomeError{code}
 	}
 	return nil
 }
 
-// capture is one snapshot that is asked for.
-type capture struct {
-	container docker.Container
-	method    string
+// session is one run of snapshot, over one container after the other.
+type session struct {
+	*app
+	repo    *repo.Repo
+	bench   *bench
+	access  instance.Access
+	options *snapshotOptions
+	several bool // containers
+
+	taken  []repo.Entry
+	pruned []outcome
+	code   int // of what was committed
+	failed int // of what was not
 }
 
-func (o snapshotOptions) captures(containers []docker.Container) (all []capture) {
-	methods, _ := o.methods() // check has seen the error
-	for _, c := range containers {
-		for _, m := range methods {
-			all = append(all, capture{c, m})
+// container takes the snapshots that are wanted of one container and, where all
+// of them are a success, prunes. An error ends the run: that of the only
+// snapshot, or an interrupt; the others are told of.
+func (s *session) container(ctx context.Context, c docker.Container) error {
+	methods, err := s.options.methods()
+	if err != nil {
+		return err
+	}
+	code, failed, known := exitOK, exitOK, []snapshot.ID(nil)
+	for _, method := range methods {
+		result, err := s.snapshotOne(ctx, c, method)
+		if result.Entry.Manifest != nil {
+			s.taken = append(s.taken, result.Entry)
+			known = append(known, result.Entry.Manifest.ID)
+		}
+		if err != nil {
+			if ctx.Err() != nil || !s.several && len(methods) == 1 {
+				return err
+			}
+			failed = oneCode(failed, s.explain(err))
+			continue
+		}
+		code = worst(code, s.report(result))
+	}
+	if s.options.policy.given() && failed == exitOK {
+		code = worst(code, s.prune(ctx, s.sourceName(c), code, known))
+	}
+	s.code = worst(s.code, code)
+	if failed != exitOK && s.several {
+		failed = exitFailure
+	}
+	s.failed = oneCode(s.failed, failed)
+	return ctx.Err()
+}
+
+// oneCode is the code of two failures, of which exitOK is none.
+func oneCode(a, b int) int {
+	if a != exitOK && b != exitOK && a != b {
+		return exitFailure
+	}
+	return cmp.Or(a, b)
+}
+
+// prune removes what the policy does not keep, after a success and only then,
+// and returns the exit code: what was committed stays a success of its own.
+func (s *session) prune(ctx context.Context, source string, code int, known []snapshot.ID) int {
+	if code != exitOK {
+		s.talk.warn(fmt.Sprintf("%s is not pruned: only a snapshot that is good, and verified where that is asked for, makes others superfluous", source))
+		return exitReserved
+	}
+	all, err := s.pruneSource(ctx, s.repo, source, s.options.policy.policy, false, known...)
+	s.pruned = append(s.pruned, all...)
+	if err != nil {
+		s.talk.warn(fmt.Sprintf("%s is not pruned: %v", source, err))
+		return exitReserved
+	}
+	for _, o := range all {
+		if o.removed {
+			s.talk.detail("removed %s, taken %s", o.ID, both(o.entry.Manifest.PointInTime, s.zone))
 		}
 	}
-	return all
+	s.sayPruned(all, false)
+	return exitOK
 }
 
-// partial prints what was committed in spite of err.
-func (a *app) partial(taken []repo.Entry, json bool, err error) error {
-	if json && len(taken) > 0 {
-		return errors.Join(err, a.document(map[string]any{"snapshots": toJSONs(taken)}))
+// print prints the document of --json; where nothing was committed there is none.
+func (s *session) print() error {
+	if !s.options.json || len(s.taken) == 0 {
+		return nil
 	}
-	return err
+	doc := map[string]any{"snapshots": toJSONs(s.taken)}
+	if s.options.policy.given() {
+		doc["decisions"] = decisionsJSON(s.pruned)
+	}
+	return s.document(doc)
 }
 
 // worst orders the codes of several sources: a failure hides the rest.
@@ -250,26 +315,27 @@ func (a *app) sourceName(c docker.Container) string {
 	return c.Name
 }
 
-func (a *app) snapshotOne(ctx context.Context, r *repo.Repo, b *bench, c capture, access instance.Access, o snapshotOptions) (backup.Result, error) {
-	name := a.sourceName(c.container)
+func (s *session) snapshotOne(ctx context.Context, c docker.Container, method string) (backup.Result, error) {
+	name := s.sourceName(c)
 	if err := snapshot.ValidSourceName(name); err != nil {
 		return backup.Result{}, &usageError{err: err}
 	}
-	i, err := instance.Open(ctx, b.engine, c.container, b.owner, access)
+	i, err := instance.Open(ctx, s.bench.engine, c, s.bench.owner, s.access)
 	if err != nil {
 		return backup.Result{}, err
 	}
 	defer i.Close()
-	i.Use(c.method, o.noRewrite)
-	a.talk.detail("container %s reached by %s", c.container.Name, i.Way())
+	o := s.options
+	i.Use(method, o.noRewrite)
+	s.talk.detail("container %s reached by %s", c.Name, i.Way())
 	options := backup.Options{
 		Compression: snapshot.Compression(o.compression), Force: o.force, AcceptDrop: o.acceptDrop, Tags: o.tags,
-		Run: b.owner.Run, LockWait: a.lockWait, Now: a.now, Warn: a.talk.warn, Progress: a.talk.progress,
+		Run: s.bench.owner.Run, LockWait: s.lockWait, Now: s.now, Warn: s.talk.warn, Progress: s.talk.progress,
 	}
 	if !o.noVerify {
-		options.Verify = a.verifier(b, r, "")
+		options.Verify = s.verifier(s.bench, s.repo, "")
 	}
-	return backup.Take(ctx, i, r, name, options)
+	return backup.Take(ctx, i, s.repo, name, options)
 }
 
 // report says what became of one snapshot and returns its exit code.

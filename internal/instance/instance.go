@@ -75,6 +75,9 @@ func Open(ctx context.Context, e *docker.Engine, c docker.Container, o docker.Ow
 // append-only file as it is, without a fork.
 func (i *Instance) Use(method string, noRewrite bool) { i.method, i.noRewrite = method, noRewrite }
 
+// Method is the one that Preflight has settled.
+func (i *Instance) Method() string { return i.method }
+
 // Capture carries out the method that Preflight has settled.
 func (i *Instance) Capture(ctx context.Context, sink backup.Sink, progress backup.Progress) (backup.Capture, error) {
 	if i.method == snapshot.MethodAOF {

@@ -56,7 +56,7 @@ func (r *Repo) Has(ctx context.Context, e Entry) (bool, error) {
 // is compared with the manifest, and so is what has arrived, read from the
 // disk, before the snapshot is committed. The lock must be the writer lock of
 // the snapshot's source, here; e must be kept in place, there. progress is told
-// of the bytes that were copied, and may be nil.
+// of each piece that was copied, and may be nil.
 func (r *Repo) Import(ctx context.Context, e Entry, lock *Lock, progress func(n int64)) (Entry, error) {
 	// What lies there now is what counts, not what was listed some time ago.
 	text, err := readSmall(filepath.Join(e.Dir, snapshot.ManifestName), manifestLimit)
@@ -103,12 +103,8 @@ func (d *Draft) fetch(ctx context.Context, e Entry, f snapshot.File, progress fu
 	if err != nil {
 		return fmt.Errorf("create %s: %w", f.Name, err)
 	}
-	counted := io.TeeReader(io.TeeReader(bound(ctx, from), to), &meter{report: func(done, _ int64) {
-		if progress != nil {
-			progress(done)
-		}
-	}})
-	err = snapshot.CheckStored(counted, f)
+	arriving := io.TeeReader(bound(ctx, from), to)
+	err = snapshot.CheckStored(io.TeeReader(arriving, pulse(progress)), f)
 	if err == nil {
 		err = to.Sync()
 	}
@@ -116,6 +112,16 @@ func (d *Draft) fetch(ctx context.Context, e Entry, f snapshot.File, progress fu
 		return fmt.Errorf("copy %s: %w", f.Name, err)
 	}
 	return nil
+}
+
+// pulse tells of the bytes that are written to it, and may be nil.
+type pulse func(n int64)
+
+func (p pulse) Write(b []byte) (int, error) {
+	if p != nil {
+		p(int64(len(b)))
+	}
+	return len(b), nil
 }
 
 // mutable encodes what a snapshot has beside what never changes.

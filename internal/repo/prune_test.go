@@ -332,8 +332,8 @@ func TestRepairRemovesDraftsAndRetiredOnesOnly(t *testing.T) {
 	for _, name := range []string{draft, retired, "unknown", ".hidden"} {
 		write(t, filepath.Join(mkdir(t, filepath.Join(source, name)), "dump.rdb.gz"), []byte("x"))
 	}
-	gone, err := r.Repair(t.Context(), "sessions")
-	if err != nil || !equal(gone, []string{draft, retired}) {
+	gone, err := r.Repair(t.Context(), 0)
+	if err != nil || !equal(gone, []string{"sessions/" + draft, "sessions/" + retired}) {
 		t.Errorf("repaired %v, %v", gone, err)
 	}
 	for _, path := range []string{all[1].Dir, filepath.Join(source, "unknown"), filepath.Join(source, ".hidden")} {
@@ -341,7 +341,7 @@ func TestRepairRemovesDraftsAndRetiredOnesOnly(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if gone, err := r.Repair(t.Context(), "sessions"); err != nil || len(gone) > 0 {
+	if gone, err := r.Repair(t.Context(), 0); err != nil || len(gone) > 0 {
 		t.Errorf("a second time: %v, %v", gone, err)
 	}
 }

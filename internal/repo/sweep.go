@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Sweep removes what killed runs have left of a source: drafts, retired
@@ -25,18 +27,40 @@ func (r *Repo) Sweep(ctx context.Context, source string) error {
 	return errors.Join(r.sweepRuns(), r.sweepDrafts(ctx, source, names), r.sweepRetired(ctx, source, names))
 }
 
-// Repair sweeps a source for one who wants to know what went, and returns the
-// names of it, relative to the source's directory. Nothing but drafts and
-// retired snapshots ever goes.
-func (r *Repo) Repair(ctx context.Context, source string) ([]string, error) {
-	before, err := r.leftover(source)
+// Repair sweeps all sources for one who wants to know what went, and returns
+// the names of it, relative to the repository. Nothing but drafts and retired
+// snapshots ever goes. It takes each source's remove lock in turn, and waits up
+// to wait for it.
+func (r *Repo) Repair(ctx context.Context, wait time.Duration) (gone []string, err error) {
+	sources, err := r.sources()
 	if err != nil {
 		return nil, err
 	}
+	var failed []error
+	for _, source := range sources {
+		names, err := r.repair(ctx, source, wait)
+		for _, name := range names {
+			gone = append(gone, path.Join(source, name))
+		}
+		failed = append(failed, err)
+	}
+	return gone, errors.Join(failed...)
+}
+
+func (r *Repo) repair(ctx context.Context, source string, wait time.Duration) ([]string, error) {
+	before, err := r.leftover(source)
+	if err != nil || len(before) == 0 {
+		return nil, err
+	}
+	lock, err := r.LockRemove(ctx, source, wait, "")
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Release()
 	swept := r.Sweep(ctx, source)
 	after, err := r.leftover(source)
 	gone := slices.DeleteFunc(before, func(name string) bool { return slices.Contains(after, name) })
-	return gone, errors.Join(swept, err)
+	return gone, errors.Join(swept, err, lock.Release())
 }
 
 // sweepRetired removes snapshots whose removal stopped half-way. It needs no

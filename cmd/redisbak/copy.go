@@ -1,0 +1,197 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/redisbak/redisbak/internal/repo"
+	"github.com/redisbak/redisbak/snapshot"
+)
+
+func (a *app) copyCommand() *cobra.Command {
+	var to string
+	cmd := &cobra.Command{
+		Use:   "copy --to DIR [ID...]",
+		Short: "Copy snapshots to another repository",
+		Long: `Copy snapshots to the repository at DIR, on the disk in the other building:
+those with these IDs, or all of --source, or all. What is there already is left
+as it is. Every byte is compared with the snapshot's checksums as it is read,
+and read back from DIR before the copy is committed there. Proof and marks
+(pinned, accepted, tags) come along as they are now.`,
+		Example: `  redisbak init /mnt/offsite/redis
+  redisbak copy --to /mnt/offsite/redis`,
+		ValidArgsFunction: a.completeIDs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.runCopy(cmd.Context(), to, args)
+		},
+	}
+	cmd.Flags().StringVar(&to, "to", "", "the repository at `DIR`, which must exist")
+	return cmd
+}
+
+func (a *app) runCopy(ctx context.Context, dir string, args []string) error {
+	if dir == "" {
+		return usagef("--to DIR is missing: to which repository?")
+	}
+	from, err := a.openRepo()
+	if err != nil {
+		return err
+	}
+	to, err := repo.Open(dir)
+	if err != nil {
+		return err
+	}
+	if to.Dir() == from.Dir() {
+		return usagef("--to %s is the repository that is copied from", dir)
+	}
+	a.warnAll(to.Warnings())
+	entries, problems, err := a.toCopy(from, args)
+	if err != nil {
+		return err
+	}
+	for _, p := range problems {
+		a.talk.fail(problemText(p) + ": it cannot be copied")
+	}
+	c := &copying{app: a, from: from, to: to, bad: len(problems)}
+	for _, e := range entries {
+		c.total += e.StoredBytes()
+	}
+	for group := range bySource(entries) {
+		if err := c.source(ctx, group); err != nil {
+			return err
+		}
+	}
+	a.talk.done()
+	a.talk.info("%s copied to %s (%s), %d there already", plural(int64(c.copied), "snapshot"), to.Dir(), size(c.bytes), c.there)
+	if c.bad > 0 {
+		a.talk.hint("redisbak check names all that is wrong, here and (--repo) there; the others were copied")
+		return &outcomeError{exitVerify}
+	}
+	return nil
+}
+
+// toCopy lists what is asked for, the oldest first, so that a copy that breaks
+// off has no gaps before its newest one.
+func (a *app) toCopy(from *repo.Repo, args []string) ([]repo.Entry, []repo.Problem, error) {
+	var listing repo.Listing
+	if len(args) == 0 {
+		var err error
+		if listing, err = from.List(a.source); err != nil {
+			return nil, nil, err
+		}
+		// A proof or marks that cannot be read are told of, and stay behind.
+		listing.Problems = slices.DeleteFunc(listing.Problems, func(p repo.Problem) bool {
+			about := p.File == snapshot.ProofName || p.File == snapshot.MarksName
+			if about {
+				a.talk.warn(problemText(p) + "; it is not copied")
+			}
+			return about
+		})
+		if len(listing.Snapshots) == 0 && len(listing.Problems) == 0 {
+			return nil, nil, &repo.NoSnapshotError{Source: a.source, Wanted: " in the repository: it holds none"}
+		}
+	}
+	for _, arg := range args {
+		e, err := a.entry(from, arg)
+		if err != nil {
+			return nil, nil, err
+		}
+		if !slices.ContainsFunc(listing.Snapshots, func(o repo.Entry) bool { return o.Dir == e.Dir }) {
+			listing.Snapshots = append(listing.Snapshots, e)
+		}
+	}
+	slices.SortFunc(listing.Snapshots, func(a, b repo.Entry) int {
+		return a.Manifest.PointInTime.Compare(b.Manifest.PointInTime)
+	})
+	return listing.Snapshots, listing.Problems, nil
+}
+
+// bySource yields the entries of one source after the other.
+func bySource(entries []repo.Entry) func(yield func([]repo.Entry) bool) {
+	return func(yield func([]repo.Entry) bool) {
+		groups := make(map[string][]repo.Entry)
+		var names []string
+		for _, e := range entries {
+			name := e.Manifest.Source.Name
+			if groups[name] == nil {
+				names = append(names, name)
+			}
+			groups[name] = append(groups[name], e)
+		}
+		for _, name := range names {
+			if !yield(groups[name]) {
+				return
+			}
+		}
+	}
+}
+
+// copying is one run of copy.
+type copying struct {
+	*app
+	from, to           *repo.Repo
+	total, done, bytes int64
+	copied, there, bad int
+}
+
+// source copies the snapshots of one source under the locks that this takes:
+// here they must stay, and there nobody else may write or remove.
+func (c *copying) source(ctx context.Context, entries []repo.Entry) error {
+	name := entries[0].Manifest.Source.Name
+	keep, err := c.keep(ctx, c.from, name)
+	if err != nil {
+		return err
+	}
+	defer keep()
+	if err := c.to.Sweep(ctx, name); err != nil {
+		c.talk.warn(fmt.Sprintf("what a killed run left of %q at %s is still there: %v", name, c.to.Dir(), err))
+	}
+	writer, err := c.to.LockWriter(ctx, name, c.lockWait, "")
+	if err != nil {
+		return err
+	}
+	defer writer.Release()
+	stay, err := c.to.LockKeep(ctx, name, c.lockWait)
+	if err != nil {
+		return err
+	}
+	defer stay.Release()
+	for _, e := range entries {
+		if err := c.one(ctx, e, writer); err != nil {
+			return err
+		}
+	}
+	return writer.Release()
+}
+
+// one copies one snapshot. A damaged one is told of, and the others go on.
+func (c *copying) one(ctx context.Context, e repo.Entry, writer *repo.Lock) error {
+	before := c.done
+	there, err := c.to.Has(ctx, e)
+	if err == nil && !there {
+		_, err = c.to.Import(ctx, e, writer, func(n int64) {
+			c.done += n
+			c.talk.progress("copy", c.done, c.total)
+		})
+	}
+	c.done = before + e.StoredBytes()
+	var conflict *repo.ConflictError
+	switch {
+	case err == nil && there:
+		c.there++
+	case err == nil:
+		c.copied++
+		c.bytes += e.StoredBytes()
+		c.talk.info("copied %s of %s, %s", e.Manifest.ID, e.Manifest.Source.Name, size(e.StoredBytes()))
+	case as[*repo.DamagedError](err), as[*snapshot.MismatchError](err), errors.As(err, &conflict):
+		c.bad++
+		c.talk.fail(fmt.Sprintf("%s was not copied: %v", e.Manifest.ID, err))
+	default:
+		return err
+	}
+	return nil
+}
