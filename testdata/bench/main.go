@@ -15,6 +15,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -29,7 +30,7 @@ func main() {
 	flag.IntVar(&b.rounds, "rounds", 3, "how often each way is measured; the median counts")
 	flag.StringVar(&b.part, "part", "", "measure only this: dumps, aof, memory or listing")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := b.run(ctx)
 	stop()
 	if err != nil {

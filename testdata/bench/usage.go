@@ -53,7 +53,7 @@ func (b *bench) use(ctx context.Context, args ...string) (usage, error) {
 // measure runs a program and writes to descriptor 3 how many nanoseconds it
 // took and how many bytes of memory it had at most. It returns its exit code.
 func measure(args []string) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	cmd := interruptible(ctx, args[0], args[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
