@@ -58,12 +58,21 @@ func (s *server) await(ctx context.Context) error {
 	}
 }
 
-// remove takes the server and its volume away, also after an interrupt.
+// remove takes the server and its volume away, also after an interrupt, and
+// with it what a way was doing to them.
 func (s *server) remove() {
-	for _, args := range [][]string{{"rm", "-f", "-v", s.name}, {"volume", "rm", "-f", s.volume}} {
-		if _, err := docker(context.Background(), args...); err != nil {
+	ctx := context.Background()
+	containers, err := docker(ctx, "ps", "-aq", "--filter", "volume="+s.volume)
+	if err != nil {
+		note("%v", err)
+	}
+	for _, id := range strings.Fields(containers) {
+		if _, err := docker(ctx, "rm", "-f", "-v", id); err != nil {
 			note("%v", err)
 		}
+	}
+	if _, err := docker(ctx, "volume", "rm", "-f", s.volume); err != nil {
+		note("%v", err)
 	}
 }
 
