@@ -1,5 +1,5 @@
 // Command bench measures redisbak against the ways in which people back up
-// Redis in Docker by hand, and prints the table that stands in
+// Redis in Docker by hand, and prints the tables that stand in
 // docs/performance.md. All figures of a table come from one run on one machine;
 // only their ratios mean anything elsewhere.
 //
@@ -15,17 +15,23 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
 func main() {
-	binary := flag.String("binary", "bin/redisbak", "the redisbak to measure")
-	image := flag.String("image", "redisbak-test/redis:7.0", "a local Redis image")
-	megabytes := flag.Int("mb", 500, "size of the dump, about, in MB")
-	rounds := flag.Int("rounds", 3, "how often each way is measured; the median counts")
+	if len(os.Args) > 2 && os.Args[1] == measureCommand {
+		os.Exit(measure(os.Args[2:]))
+	}
+	b := &bench{}
+	flag.StringVar(&b.binary, "binary", "bin/redisbak", "the redisbak to measure")
+	flag.StringVar(&b.image, "image", "redisbak-test/redis:7.0", "a local image of Redis 7.0 or later")
+	flag.IntVar(&b.megabytes, "mb", 500, "size of the data, about, in MB")
+	flag.IntVar(&b.rounds, "rounds", 3, "how often each way is measured; the median counts")
+	flag.StringVar(&b.part, "part", "", "measure only this: dumps, aof, memory or listing")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, *binary, *image, *megabytes, *rounds)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := b.run(ctx)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -33,42 +39,41 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, binary, image string, megabytes, rounds int) (err error) {
-	binary, err = filepath.Abs(binary)
-	if err != nil {
-		return err
-	}
-	dir, err := os.MkdirTemp("", "redisbak-bench-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	b := &bench{binary: binary, image: image, dir: dir, rounds: rounds}
-
-	s, err := b.startServer(ctx, megabytes)
-	if err != nil {
-		return err
-	}
-	err = b.compareWays(ctx, s)
-	if err == nil {
-		err = b.compareLevels(ctx, s)
-	}
-	s.remove()
-	if err != nil {
-		return err
-	}
-	if err := b.memory(ctx); err != nil {
-		return err
-	}
-	return b.listing(ctx)
-}
-
 // bench is one run.
 type bench struct {
-	binary string
-	image  string
-	dir    string
-	rounds int
+	binary    string
+	image     string
+	dir       string // for what it writes, and removed with it
+	megabytes int
+	rounds    int
+	part      string // empty: all
+}
+
+func (b *bench) run(ctx context.Context) (err error) {
+	if b.binary, err = filepath.Abs(b.binary); err != nil {
+		return err
+	}
+	if b.dir, err = os.MkdirTemp("", "redisbak-bench-"); err != nil {
+		return err
+	}
+	defer os.RemoveAll(b.dir)
+	known := false
+	for _, part := range []struct {
+		name string
+		do   func(context.Context) error
+	}{{"dumps", b.dumps}, {"aof", b.appendOnly}, {"memory", b.memory}, {"listing", b.listing}} {
+		if b.part != "" && b.part != part.name {
+			continue
+		}
+		known = true
+		if err := part.do(ctx); err != nil {
+			return err
+		}
+	}
+	if !known {
+		return fmt.Errorf("no part is called %q", b.part)
+	}
+	return nil
 }
 
 // say prints a line of the report.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -16,34 +17,30 @@ import (
 // server is a Redis with data in a volume.
 type server struct {
 	name, volume string
-	dump         int64 // bytes of its dump
 }
 
-// startServer starts a server and fills it until its dump has about the size.
-func (b *bench) startServer(ctx context.Context, megabytes int) (*server, error) {
+// keepsDump are the options of a server that saves when it is asked to.
+func keepsDump() []string { return []string{"--save", ""} }
+
+// keepsAOF are those of a server with append-only files, which it rewrites
+// when it is asked to.
+func keepsAOF() []string {
+	return []string{"--save", "", "--appendonly", "yes", "--auto-aof-rewrite-percentage", "0"}
+}
+
+// withServer starts a server, lends it to do, and takes it away.
+func (b *bench) withServer(ctx context.Context, options []string, do func(*server) error) error {
 	tag := fmt.Sprintf("redisbak-bench-%d", time.Now().UnixNano())
 	s := &server{name: tag, volume: tag}
-	_, err := docker(ctx, "run", "-d", "--name", s.name, "-v", s.volume+":/data", b.image,
-		"redis-server", "--save", "", "--protected-mode", "no")
-	if err != nil {
-		s.remove()
-		return nil, err
+	defer s.remove()
+	args := []string{"run", "-d", "--name", s.name, "-v", s.volume + ":/data", b.image, "redis-server", "--protected-mode", "no"}
+	if _, err := docker(ctx, append(args, options...)...); err != nil {
+		return err
 	}
 	if err := s.await(ctx); err != nil {
-		s.remove()
-		return nil, err
+		return err
 	}
-	note("filling a server with about %d MB", megabytes)
-	if err := s.fill(ctx, megabytes); err != nil {
-		s.remove()
-		return nil, err
-	}
-	if s.dump, err = s.save(ctx); err != nil {
-		s.remove()
-		return nil, err
-	}
-	note("its dump has %d bytes", s.dump)
-	return s, nil
+	return do(s)
 }
 
 // awaitTimeout bounds the start of a server.
@@ -61,17 +58,30 @@ func (s *server) await(ctx context.Context) error {
 	}
 }
 
-// remove takes the server and its volume away, also after an interrupt.
+// remove takes the server and its volume away, also after an interrupt, and
+// with it what a way was doing to them.
 func (s *server) remove() {
-	for _, args := range [][]string{{"rm", "-f", "-v", s.name}, {"volume", "rm", "-f", s.volume}} {
-		if _, err := docker(context.Background(), args...); err != nil {
+	ctx := context.Background()
+	containers, err := docker(ctx, "ps", "-aq", "--filter", "volume="+s.volume)
+	if err != nil {
+		note("%v", err)
+	}
+	for _, id := range strings.Fields(containers) {
+		if _, err := docker(ctx, "rm", "-f", "-v", id); err != nil {
 			note("%v", err)
 		}
 	}
+	if _, err := docker(ctx, "volume", "rm", "-f", s.volume); err != nil {
+		note("%v", err)
+	}
 }
 
-// save has the server write its dump and returns its size.
-func (s *server) save(ctx context.Context) (int64, error) {
+// fillDump fills the server until its dump has about the size, and returns
+// which it has.
+func (s *server) fillDump(ctx context.Context, megabytes int) (int64, error) {
+	if err := s.fill(ctx, megabytes, 2); err != nil {
+		return 0, err
+	}
 	if _, err := docker(ctx, "exec", s.name, "redis-cli", "SAVE"); err != nil {
 		return 0, err
 	}
@@ -79,16 +89,51 @@ func (s *server) save(ctx context.Context) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return strconv.ParseInt(strings.TrimSpace(out), 10, 64)
+	size, err := strconv.ParseInt(strings.TrimSpace(out), 10, 64)
+	if err == nil {
+		note("its dump has %d bytes", size)
+	}
+	return size, err
+}
+
+// watch looks every few milliseconds, from inside of the container, whether a
+// field of INFO is 1. It returns when it has begun to look, and sends when the
+// field was seen to have been 1 and to be so no more; zero where that was not
+// seen until the end of ctx.
+func watch(ctx context.Context, s *server, field string) (<-chan time.Time, error) {
+	cmd := exec.CommandContext(ctx, "docker", "exec", s.name, "sh", "-c", `echo looking; b=0; while :; do
+  case $(redis-cli INFO persistence) in *"$1":1*) b=1 ;; *) [ $b = 1 ] && exit 0 ;; esac
+  sleep 0.01; done`, "sh", field)
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	if line, err := bufio.NewReader(stdout).ReadString('\n'); err != nil {
+		return nil, errors.Join(fmt.Errorf("watch %s: %q: %w", field, line, err), cmd.Wait())
+	}
+	ended := make(chan time.Time, 1)
+	go func() {
+		if cmd.Wait() != nil {
+			ended <- time.Time{}
+			return
+		}
+		ended <- time.Now()
+	}()
+	return ended, nil
 }
 
 // fill streams the commands of a mixed data set into the server: sessions as
-// JSON with random tokens, users as hashes, leaderboards, queues.
-func (s *server) fill(ctx context.Context, megabytes int) error {
+// JSON with random tokens, users as hashes, leaderboards, queues. With another
+// seed there are other sessions, and more of the rest.
+func (s *server) fill(ctx context.Context, megabytes int, seed uint64) error {
+	note("filling a server with about %d MB", megabytes)
 	r, w := io.Pipe()
 	go func() {
 		out := bufio.NewWriterSize(w, 1<<20)
-		g := generator{w: out, r: rand.New(rand.NewPCG(1, 2))}
+		g := generator{w: out, r: rand.New(rand.NewPCG(1, seed))}
 		for g.bytes < megabytes*1_000_000 {
 			g.next()
 		}

@@ -1,60 +1,52 @@
 package main
 
 import (
-	"compress/gzip"
 	"context"
 	"fmt"
-	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
-	"syscall"
 	"time"
-
-	"github.com/klauspost/compress/zstd"
-	"github.com/klauspost/pgzip"
 )
 
 // measured is what one way took, and what it stored.
 type measured struct {
-	afterSave time.Duration // from "the save is done" to "the backup is there"
-	whole     time.Duration // the save included
-	stored    int64
-	rss       int64
+	after  time.Duration // from "the save is done" to "the backup is there"; 0: there is no such moment
+	whole  time.Duration // the save included
+	stored int64
+	rss    int64 // 0: not measured
 }
 
-// median of several rounds, each figure by itself.
-func median(all []measured) measured {
+// way is one way to make a backup, and what its rounds came to.
+type way struct {
+	name string
+	do   func(context.Context, *server) (measured, error)
+	all  []measured
+}
+
+// median of the rounds, each figure by itself.
+func (w *way) median() measured {
 	by := func(get func(measured) int64) int64 {
 		var v []int64
-		for _, m := range all {
+		for _, m := range w.all {
 			v = append(v, get(m))
 		}
 		slices.Sort(v)
 		return v[len(v)/2]
 	}
 	return measured{
-		afterSave: time.Duration(by(func(m measured) int64 { return int64(m.afterSave) })),
-		whole:     time.Duration(by(func(m measured) int64 { return int64(m.whole) })),
-		stored:    by(func(m measured) int64 { return m.stored }),
-		rss:       by(func(m measured) int64 { return m.rss }),
+		after:  time.Duration(by(func(m measured) int64 { return int64(m.after) })),
+		whole:  time.Duration(by(func(m measured) int64 { return int64(m.whole) })),
+		stored: by(func(m measured) int64 { return m.stored }),
+		rss:    by(func(m measured) int64 { return m.rss }),
 	}
 }
 
-// compareWays measures the script, the pipe and redisbak in turn, so that what
-// else goes on at the machine hits them alike.
-func (b *bench) compareWays(ctx context.Context, s *server) error {
-	ways := []struct {
-		name string
-		do   func(context.Context, *server) (measured, error)
-		all  []measured
-	}{
-		{name: "script: `docker run --volumes-from … cp`, `gzip`", do: b.script},
-		{name: "pipe: `redis-cli --rdb - \\| gzip`", do: b.pipe},
-		{name: "`redisbak snapshot --no-verify`", do: b.redisbak},
-	}
+// inTurn measures each way once in each round, so that what else goes on at
+// the machine hits them alike.
+func (b *bench) inTurn(ctx context.Context, s *server, ways []way) error {
 	for round := range b.rounds {
 		for i := range ways {
 			note("round %d: %s", round+1, ways[i].name)
@@ -65,22 +57,59 @@ func (b *bench) compareWays(ctx context.Context, s *server) error {
 			ways[i].all = append(ways[i].all, m)
 		}
 	}
-	script, pipe := median(ways[0].all), median(ways[1].all)
-	say("\n### A dump of %s, %d rounds, medians\n", mib(s.dump), b.rounds)
-	heading("way", "after the save", "speed", "save included", "speed", "stored", "size against gzip -6", "peak memory")
-	for _, w := range ways {
-		m := median(w.all)
-		after, speed, rss := "–", "–", "–"
-		if m.afterSave > 0 {
-			after, speed = seconds(m.afterSave), times(script.afterSave, m.afterSave)
+	return nil
+}
+
+// table prints medians. event is what a server is asked for first, "" where it
+// is asked for nothing. The first way is the base of sizes and of the speed
+// after the event, base that of the speed of the whole.
+func table(event string, ways []way, base int) {
+	first, whole := ways[0].median(), ways[base].median()
+	if event == "" {
+		heading("way", "time", "speed", "stored", "size against gzip -6", "peak memory")
+	} else {
+		heading("way", "after the "+event, "speed", event+" included", "speed", "stored", "size against gzip -6", "peak memory")
+	}
+	for i := range ways {
+		m := ways[i].median()
+		cells := []string{ways[i].name}
+		switch {
+		case event == "":
+		case m.after > 0:
+			cells = append(cells, seconds(m.after), times(first.after, m.after))
+		default:
+			cells = append(cells, "–", "–")
 		}
+		rss := "–"
 		if m.rss > 0 {
 			rss = mib(m.rss)
 		}
-		row(w.name, after, speed, seconds(m.whole), times(pipe.whole, m.whole), mib(m.stored),
-			fmt.Sprintf("%+.1f %%", 100*(float64(m.stored)/float64(script.stored)-1)), rss)
+		row(append(cells, seconds(m.whole), times(whole.whole, m.whole), mib(m.stored),
+			fmt.Sprintf("%+.1f %%", 100*(float64(m.stored)/float64(first.stored)-1)), rss)...)
 	}
-	return nil
+}
+
+// dumps measures the capture of a dump, and the compressors on that dump.
+func (b *bench) dumps(ctx context.Context) error {
+	return b.withServer(ctx, keepsDump(), func(s *server) error {
+		size, err := s.fillDump(ctx, b.megabytes)
+		if err != nil {
+			return err
+		}
+		ways := []way{
+			{name: "script: `docker run --volumes-from … cp`, `gzip`", do: b.script},
+			{name: "pipe: `redis-cli --rdb - \\| gzip`", do: b.pipe},
+			{name: "`redisbak snapshot --no-verify`", do: func(ctx context.Context, s *server) (measured, error) {
+				return b.redisbak(ctx, s, saving)
+			}},
+		}
+		if err := b.inTurn(ctx, s, ways); err != nil {
+			return err
+		}
+		say("\n### A dump of %s, %d rounds, medians\n", mib(size), b.rounds)
+		table("save", ways, 1)
+		return b.compareLevels(ctx, s)
+	})
 }
 
 // script is what people run today: a save, a copy by a container, gzip.
@@ -104,11 +133,8 @@ func (b *bench) script(ctx context.Context, s *server) (measured, error) {
 		return measured{}, fmt.Errorf("gzip: %w", err)
 	}
 	done := time.Now()
-	info, err := os.Stat(filepath.Join(out, "dump.rdb.gz"))
-	if err != nil {
-		return measured{}, err
-	}
-	return measured{afterSave: done.Sub(saved), whole: done.Sub(began), stored: info.Size()}, nil
+	stored, err := bytesAt(out)
+	return measured{after: done.Sub(saved), whole: done.Sub(began), stored: stored}, err
 }
 
 // pipe has redis-cli take the dump over the wire.
@@ -120,152 +146,63 @@ func (b *bench) pipe(ctx context.Context, s *server) (measured, error) {
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return measured{}, fmt.Errorf("%w: %s", err, text)
 	}
-	info, err := os.Stat(out)
-	if err != nil {
-		return measured{}, err
-	}
-	return measured{whole: time.Since(began), stored: info.Size()}, nil
+	whole := time.Since(began)
+	stored, err := bytesAt(out)
+	return measured{whole: whole, stored: stored}, err
 }
 
-// redisbak takes a snapshot with the real binary. The end of the save is seen
-// from beside, by asking the server.
-func (b *bench) redisbak(ctx context.Context, s *server) (measured, error) {
+// Fields of INFO that are 1 while a child of the server writes.
+const (
+	saving    = "rdb_bgsave_in_progress"
+	rewriting = "aof_rewrite_in_progress"
+)
+
+// redisbak takes a snapshot with the real binary. The end of what it asks the
+// server for first is seen from beside, by asking the server; event is the
+// field of INFO that tells, "" where nothing is asked for.
+func (b *bench) redisbak(ctx context.Context, s *server, event string, options ...string) (measured, error) {
 	repo := filepath.Join(b.dir, "repo")
 	defer os.RemoveAll(repo)
-	cmd := exec.CommandContext(ctx, b.binary, "snapshot", "--repo", repo, "--no-verify", "--quiet", s.name)
-	cmd.Stderr = os.Stderr
 	watching, stop := context.WithCancel(ctx)
-	saved := make(chan time.Time, 1)
-	go func() { saved <- watchSave(watching, s) }()
-	began := time.Now()
-	if err := cmd.Run(); err != nil {
-		stop()
+	defer stop()
+	var ended <-chan time.Time
+	if event != "" {
+		var err error
+		if ended, err = watch(watching, s, event); err != nil {
+			return measured{}, err
+		}
+	}
+	args := append([]string{"snapshot", "--repo", repo, "--no-verify", "--quiet"}, options...)
+	u, err := b.use(ctx, append(args, s.name)...)
+	if err != nil {
 		return measured{}, err
 	}
 	done := time.Now()
 	stop()
-	m := measured{whole: done.Sub(began), rss: peak(cmd)}
-	at := <-saved
-	if at.IsZero() {
-		return m, fmt.Errorf("the end of the save was not seen")
+	m := measured{whole: u.took, rss: u.peak}
+	if event != "" {
+		at := <-ended
+		if at.IsZero() {
+			return m, fmt.Errorf("%s was not seen to begin and end", event)
+		}
+		m.after = done.Sub(at)
 	}
-	m.afterSave = done.Sub(at)
-	stored, err := filepath.Glob(filepath.Join(repo, "*", "*", "dump.rdb.gz"))
-	if err != nil || len(stored) != 1 {
-		return m, fmt.Errorf("stored files: %v %v", stored, err)
-	}
-	info, err := os.Stat(stored[0])
-	if err == nil {
-		m.stored = info.Size()
-	}
+	m.stored, err = bytesAt(repo)
 	return m, err
 }
 
-// watchSave waits for a save to begin and returns when it was seen to have
-// ended; one loop inside of the container asks every few milliseconds.
-func watchSave(ctx context.Context, s *server) time.Time {
-	script := `b=0; while :; do
-  case $(redis-cli INFO persistence) in *rdb_bgsave_in_progress:1*) b=1;; *) [ $b = 1 ] && exit 0;; esac
-  sleep 0.01; done`
-	if _, err := docker(ctx, "exec", s.name, "sh", "-c", script); err != nil {
-		return time.Time{}
-	}
-	return time.Now()
-}
-
-func peak(cmd *exec.Cmd) int64 {
-	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		return usage.Maxrss << 10
-	}
-	return 0
-}
-
-// compareLevels compresses the same dump by every candidate, in memory's speed:
-// from the page cache to nowhere.
-func (b *bench) compareLevels(ctx context.Context, s *server) error {
-	dump := filepath.Join(b.dir, "dump.rdb")
-	defer os.Remove(dump)
-	if _, err := docker(ctx, "cp", s.name+":/data/dump.rdb", dump); err != nil {
-		return err
-	}
-	type candidate struct {
-		name string
-		open func(io.Writer) (io.WriteCloser, error)
-	}
-	candidates := []candidate{{"gzip -6, standard library", func(w io.Writer) (io.WriteCloser, error) { return gzip.NewWriterLevel(w, 6) }}}
-	for level := 1; level <= 6; level++ {
-		candidates = append(candidates, candidate{fmt.Sprintf("pgzip %d", level), func(w io.Writer) (io.WriteCloser, error) {
-			z, err := pgzip.NewWriterLevel(w, level)
-			if err == nil {
-				err = z.SetConcurrency(256<<10, 2)
-			}
-			return z, err
-		}})
-	}
-	for _, level := range []zstd.EncoderLevel{zstd.SpeedFastest, zstd.SpeedDefault} {
-		candidates = append(candidates, candidate{"zstd " + level.String(), func(w io.Writer) (io.WriteCloser, error) {
-			return zstd.NewWriter(w, zstd.WithEncoderLevel(level), zstd.WithEncoderConcurrency(2), zstd.WithWindowSize(2<<20))
-		}})
-	}
-	say("\n### Compressors on that dump, two cores\n")
-	heading("compressor", "speed against gzip -6", "size against gzip -6")
-	var baseTime time.Duration
-	var baseSize int64
-	for _, c := range candidates {
-		note("compress: %s", c.name)
-		took, size, err := compress(dump, c.open)
-		if err != nil {
-			return fmt.Errorf("%s: %w", c.name, err)
-		}
-		if baseTime == 0 {
-			baseTime, baseSize = took, size
-		}
-		row(c.name, times(baseTime, took), fmt.Sprintf("%+.1f %%", 100*(float64(size)/float64(baseSize)-1)))
-	}
-	return nil
-}
-
-type count int64
-
-func (c *count) Write(p []byte) (int, error) { *c += count(len(p)); return len(p), nil }
-
-func compress(file string, open func(io.Writer) (io.WriteCloser, error)) (time.Duration, int64, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return 0, 0, err
-	}
-	defer f.Close()
-	var n count
-	began := time.Now()
-	z, err := open(&n)
-	if err != nil {
-		return 0, 0, err
-	}
-	if _, err := io.CopyBuffer(struct{ io.Writer }{z}, struct{ io.Reader }{f}, make([]byte, 256<<10)); err != nil {
-		return 0, 0, err
-	}
-	err = z.Close()
-	return time.Since(began), int64(n), err
-}
-
-// memory measures the peak of a whole snapshot at several sizes.
-func (b *bench) memory(ctx context.Context) error {
-	say("\n### Peak memory of `redisbak snapshot`, verification included\n")
-	heading("dump", "peak memory")
-	for _, megabytes := range []int{50, 1000} {
-		s, err := b.startServer(ctx, megabytes)
-		if err != nil {
+// bytesAt is what all files at and below a path hold.
+func bytesAt(path string) (int64, error) {
+	var n int64
+	err := filepath.WalkDir(path, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
 			return err
 		}
-		repo := filepath.Join(b.dir, "repo")
-		cmd := exec.CommandContext(ctx, b.binary, "snapshot", "--repo", repo, "--quiet", s.name)
-		text, err := cmd.CombinedOutput()
-		s.remove()
-		os.RemoveAll(repo)
-		if err != nil {
-			return fmt.Errorf("snapshot of %d MB: %w: %s", megabytes, err, strings.TrimSpace(string(text)))
+		info, err := d.Info()
+		if err == nil {
+			n += info.Size()
 		}
-		row(mib(s.dump), mib(peak(cmd)))
-	}
-	return nil
+		return err
+	})
+	return n, err
 }
