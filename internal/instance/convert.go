@@ -17,20 +17,23 @@ import (
 	"github.com/redisbak/redisbak/verify"
 )
 
-// Stage lays the plan's pieces down and reads them back.
-func (t Target) Stage(ctx context.Context, p *restore.Plan, progress restore.Progress) error {
+// Stage lays the plan's pieces down and reads them back. A conversion comes
+// before the first of them.
+func (t Target) Stage(ctx context.Context, p *restore.Plan, progress restore.Progress) (filled restore.Laid, err error) {
 	s := staging{
 		entry: p.Entry, laid: laid{p.Dirs, p.Pieces}, imageID: p.Image.ID, volume: p.Volume, at: p.Destination, report: progress,
 	}
 	if !p.Convert {
 		return s.run(ctx, t.Engine, t.Owner)
 	}
-	return t.convert(ctx, p, progress, func(dump converted) error {
+	err = t.convert(ctx, p, progress, func(dump converted) (err error) {
 		s.pieces = slices.Clone(s.pieces)
 		s.pieces[0].Size, s.pieces[0].SHA256 = dump.size, dump.sha256
 		s.converted = dump.open
-		return s.run(ctx, t.Engine, t.Owner)
+		filled, err = s.run(ctx, t.Engine, t.Owner)
+		return err
 	})
+	return filled, err
 }
 
 // converted is the dump that a server saved of a snapshot.
