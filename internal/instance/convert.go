@@ -45,8 +45,9 @@ type converted struct {
 
 // ConvertError says that no server could make a dump of a snapshot.
 type ConvertError struct {
-	ID  snapshot.ID
-	Err error
+	ID     snapshot.ID
+	Layout string // its own
+	Err    error
 }
 
 func (e *ConvertError) Error() string {
@@ -59,15 +60,15 @@ func (e *ConvertError) Unwrap() error { return e.Err }
 // drops no key, has the server save, and gives the dump to use as long as the
 // copy is there.
 func (t Target) convert(ctx context.Context, p *restore.Plan, progress restore.Progress, use func(converted) error) (err error) {
-	id := p.Entry.Manifest.ID
+	m := p.Entry.Manifest
 	subject, err := Lab{Engine: t.Engine, Owner: t.Owner}.boot(ctx, p.Entry, verify.BootOptions{Image: p.Image.ID, Progress: progress})
 	if err != nil {
-		return &ConvertError{id, err}
+		return &ConvertError{m.ID, m.Layout(), err}
 	}
 	defer func() { err = errors.Join(err, subject.discard(ctx)) }()
 	helper, dump, err := subject.saveDump(ctx, progress)
 	if err != nil {
-		return &ConvertError{id, err}
+		return &ConvertError{m.ID, m.Layout(), err}
 	}
 	defer helper.Remove(ctx)
 	return use(dump)

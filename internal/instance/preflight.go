@@ -117,12 +117,20 @@ func (i *Instance) settleMethod(ctx context.Context) (warnings []string, err err
 	return nil, err
 }
 
+// AOFMountError says that a server's append-only files cannot be reached by way
+// of its data directory.
+type AOFMountError struct{ Container, Dir string }
+
+func (e *AOFMountError) Error() string {
+	return fmt.Sprintf("container %q: its append-only files are on a mount of their own, at %s", e.Container, e.Dir)
+}
+
 // sameMount refuses append-only files that have a mount of their own: what a
 // helper sees below the data directory is then not what the server sees.
 func (i *Instance) sameMount() error {
 	dir := i.place.file(i.options.AppendDirname)
 	if at, err := locate(i.container, dir); i.multiPart() && (err != nil || at.mount != i.place.mount) {
-		return &DataError{Container: i.container.Name, Reason: fmt.Sprintf("its append-only files are on a mount of their own, at %s", dir)}
+		return &AOFMountError{Container: i.container.Name, Dir: dir}
 	}
 	return nil
 }
