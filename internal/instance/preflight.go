@@ -111,6 +111,10 @@ func (i *Instance) settleMethod(ctx context.Context) (warnings []string, err err
 	}
 	defer helper.Remove(ctx)
 	if _, err = helper.Stat(ctx, file); isNotFound(err) {
+		if i.guessed && i.next.Live {
+			// It starts from files that have other names, and nobody tells which.
+			i.next.AppendFilename, i.next.AppendDirname = "", ""
+		}
 		return []string{fmt.Sprintf("appendonly is on, and there is no %s: the server's dump is captured instead", file)}, nil
 	}
 	i.method = snapshot.MethodAOF
