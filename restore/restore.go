@@ -32,12 +32,23 @@ type Target interface {
 	// RemoveVolume removes a volume that the given run of ours created.
 	RemoveVolume(ctx context.Context, name, run string) error
 	// Stage lays the plan's pieces down, then reads every byte back and
-	// compares. It makes no volume.
-	Stage(ctx context.Context, p *Plan, progress Progress) error
+	// compares. It makes no volume. How much it laid down is valid with an
+	// error too.
+	Stage(ctx context.Context, p *Plan, progress Progress) (Laid, error)
 	// Start runs a container on the restored volume and waits until it
 	// serves the data. Started is valid, as far as it got, with an error too.
 	Start(ctx context.Context, p *Plan, progress Progress) (Started, error)
 }
+
+// Laid says how much of a snapshot a volume holds.
+type Laid int
+
+// The amounts.
+const (
+	LaidNothing Laid = iota // the volume was not written to
+	LaidPart                // from nothing to all, and not all found right
+	LaidAll                 // every byte was read back and found right
+)
 
 // Progress is told how far a phase ("check", "stage", "re-read", "load") has
 // come; total is 0 where it is not known.
@@ -296,7 +307,7 @@ func begin(r *repo.Repo, p *Plan, opts Options) (*repo.Restore, error) {
 const cleanTimeout = 60 * time.Second
 
 // fill makes the volume where it is to be made and stages the data. A volume
-// of this run's making does not outlive an error.
+// of this run's making does not outlive an error, unless all of it is there.
 func fill(ctx context.Context, t Target, p *Plan, opts Options) error {
 	if p.replaces != "" {
 		if err := t.RemoveVolume(ctx, p.Volume, p.replaces); err != nil {
@@ -308,11 +319,16 @@ func fill(ctx context.Context, t Target, p *Plan, opts Options) error {
 			return err
 		}
 	}
-	err := t.Stage(ctx, p, opts.Progress)
-	if err == nil {
+	laid, err := t.Stage(ctx, p, opts.Progress)
+	switch {
+	case err == nil:
 		return nil
-	}
-	if !p.Create {
+	case laid == LaidAll:
+		return fmt.Errorf("volume %q is restored and checked; %w", p.Volume, err)
+	case p.Create: // and is removed
+	case laid == LaidNothing:
+		return fmt.Errorf("volume %q is as it was, nothing was written to it: %w", p.Volume, err)
+	default:
 		return fmt.Errorf("volume %q may hold a part of the restored files: %w", p.Volume, err)
 	}
 	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTimeout)

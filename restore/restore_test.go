@@ -22,6 +22,7 @@ import (
 type target struct {
 	survey  restore.Survey
 	fail    map[string]error
+	laid    restore.Laid // when staging fails
 	changes []string
 }
 
@@ -38,8 +39,11 @@ func (f *target) CreateVolume(_ context.Context, name string) error { return f.n
 func (f *target) RemoveVolume(_ context.Context, name, run string) error {
 	return f.note("remove " + name + " of " + run)
 }
-func (f *target) Stage(_ context.Context, p *restore.Plan, _ restore.Progress) error {
-	return f.note("stage " + p.Volume)
+func (f *target) Stage(_ context.Context, p *restore.Plan, _ restore.Progress) (restore.Laid, error) {
+	if err := f.note("stage " + p.Volume); err != nil {
+		return f.laid, err
+	}
+	return restore.LaidAll, nil
 }
 func (f *target) Start(_ context.Context, p *restore.Plan, _ restore.Progress) (restore.Started, error) {
 	return restore.Started{Name: p.Start.Name}, f.note("start " + p.Start.Name)
@@ -127,12 +131,18 @@ func TestFault60_WhatAFailureLeaves(t *testing.T) {
 		name    string
 		exists  bool
 		fail    string
+		laid    restore.Laid
+		says    string
 		changes []string
 	}{
-		{"our own volume goes", false, "stage", []string{"create " + volume, "stage " + volume, "remove " + volume + " of " + run1}},
-		{"the user's stays", true, "stage", []string{"stage " + volume}},
-		{"no volume, nothing to remove", false, "create", []string{"create " + volume}},
-		{"what is restored stays though its container does not start", false, "start",
+		{"our own volume goes", false, "stage", restore.LaidPart, "", []string{"create " + volume, "stage " + volume, "remove " + volume + " of " + run1}},
+		{"nor does it stay empty", false, "stage", restore.LaidNothing, "", []string{"create " + volume, "stage " + volume, "remove " + volume + " of " + run1}},
+		{"the user's stays", true, "stage", restore.LaidPart, "may hold a part of the restored files: ", []string{"stage " + volume}},
+		{"the user's stays as it was", true, "stage", restore.LaidNothing, "is as it was, nothing was written to it: ", []string{"stage " + volume}},
+		{"what is restored stays, the user's", true, "stage", restore.LaidAll, "is restored and checked; ", []string{"stage " + volume}},
+		{"what is restored stays", false, "stage", restore.LaidAll, "is restored and checked; ", []string{"create " + volume, "stage " + volume}},
+		{"no volume, nothing to remove", false, "create", 0, "", []string{"create " + volume}},
+		{"what is restored stays though its container does not start", false, "start", 0, "is restored and checked; ",
 			[]string{"create " + volume, "stage " + volume, "start shop-recovery-20260208T031502Z-7k3f"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -140,10 +150,14 @@ func TestFault60_WhatAFailureLeaves(t *testing.T) {
 			repotest.Commit(t, r)
 			f := fresh()
 			f.survey.VolumeExists = c.exists
-			f.fail[c.fail] = broken
+			f.fail[c.fail], f.laid = broken, c.laid
 			p := prepare(t, f, r, restore.Request{Start: &restore.Start{}})
-			if _, err := restore.Run(t.Context(), f, r, p, options(snapshot.Passed)); !errors.Is(err, broken) {
+			_, err := restore.Run(t.Context(), f, r, p, options(snapshot.Passed))
+			if !errors.Is(err, broken) {
 				t.Fatalf("error %v, want %v", err, broken)
+			}
+			if want := `volume "` + volume + `" ` + c.says; c.says == "" && err.Error() != broken.Error() || c.says != "" && !strings.HasPrefix(err.Error(), want) {
+				t.Errorf("says %q, want it to begin with %q", err, want)
 			}
 			if !slices.Equal(f.changes, c.changes) {
 				t.Errorf("changes %q, want %q", f.changes, c.changes)

@@ -158,6 +158,14 @@ func TestFault14_OtherNamesAndNoConfig(t *testing.T) {
 			if taken.Method != c.method {
 				t.Errorf("method %s, want %s", taken.Method, c.method)
 			}
+			if o := h.entry(taken.ID).Manifest.Source.Options; !o.AppendOnly {
+				t.Errorf("that it appends is not recorded: %+v", o)
+			}
+			if c.method == "rdb" {
+				h.run("restore").must(t, exitFailure).says(t, "error: from what the target will start is not known: when container \""+source.Name+
+					"\" was captured, nobody told the names of its append-only files\nhint: say what to lay down: --layout ")
+				h.holds(nil, nil)
+			}
 			restored := h.restore("--layout", c.method)
 			args := strings.Fields("--appendonly no")
 			if c.method == "aof" {

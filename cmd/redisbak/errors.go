@@ -124,6 +124,7 @@ func (a *app) rules() []rule {
 		{as[*instance.ChangedError], exitFailure, fixed("run it again; nothing was committed")},
 		{as[*instance.DataError], exitFailure, fixed("keep the server's data directory on a Docker volume or a bind mount")},
 		{as[*instance.NoAOFError], exitFailure, fixed("--method rdb captures its dump; --method auto takes what there is")},
+		{as[*instance.AOFMountError], exitFailure, fixed("--method rdb captures its dump; or keep them on the same mount as the data directory")},
 		{as[*instance.AOFError], exitFailure, fixed(anewAOF)},
 		{as[*instance.EndError], exitFailure, fixed(withoutAOF)},
 		{as[*aof.FormatError], exitFailure, fixed(withoutAOF)},
@@ -135,7 +136,7 @@ func (a *app) rules() []rule {
 		// The restore.
 		{as[*restore.VolumeError], exitFailure, volumeHints},
 		{as[*restore.LayoutError], exitFailure, fixed("leave --layout out; or leave --start out, and start it yourself with the options for that layout")},
-		{as[*instance.ConvertError], exitFailure, fixed("redisbak verify tells whether the snapshot boots; --layout aof lays it down as it is, for a server that starts with appendonly yes")},
+		{as[*instance.ConvertError], exitFailure, convertHints},
 		{as[*restore.PartsError], exitFailure, fixed("leave --layout out, or --layout aof")},
 		{as[*restore.ReplicaError], exitFailure, fixed("start it without replicaof, or restore without --start and start it yourself")},
 		{as[*restore.ApartError], exitFailure, fixed("leave --publish out, and connect the container to a network when you know who is on it")},
@@ -273,6 +274,11 @@ func ourFault(error) []string {
 }
 
 func noServerHints(error) []string { return []string{"name the container that runs Redis or Valkey"} }
+
+func convertHints(err error) []string {
+	return []string{"redisbak verify tells whether the snapshot boots; --layout " + get[*instance.ConvertError](err).Layout +
+		" lays it down as it is, for a server that starts with appendonly yes"}
+}
 
 func startHints(err error) []string {
 	return []string{"docker logs " + get[*instance.StartError](err).Container + " tells why"}

@@ -83,6 +83,7 @@ func places() []place {
 			name: "configuration file", prepare: `mkdir "$1/by config" && chown -R 999:999 "$1"`,
 			config: "port 6379\nprotected-mode no\nenable-debug-command yes\n\n# where the data lie\ndir \"/data/by config\"\ndbfilename configured.rdb\ndatabases 40\n",
 		},
+		{name: "busybox", options: enginetest.Options{Image: enginetest.Busybox, Args: []string{"--dbfilename", "main store.rdb"}}},
 	}
 }
 
@@ -118,6 +119,12 @@ func appendOnlyPlaces() []place {
 		{
 			name:   "AOF, configuration file",
 			config: "port 6379\nprotected-mode no\nenable-debug-command yes\nappendonly yes\nappendfilename \"by config.aof\"\naof-use-rdb-preamble no\n",
+		},
+		{
+			// All that is looked up from inside of the container.
+			name: "AOF, busybox, CONFIG renamed away", options: enginetest.Options{Image: enginetest.Busybox},
+			config: "port 6379\nprotected-mode no\nenable-debug-command yes\nrename-command CONFIG \"\"\nappendonly yes\nappenddirname \"by config\"\n",
+			says:   []string{"warning: CONFIG GET is denied: data directory /data from the server's process"},
 		},
 	}
 }
@@ -237,7 +244,7 @@ func inVolume(t testing.TB, volume, script string) string {
 
 // ownersScript lists all that a directory holds, and the directory itself, with
 // owners and modes.
-const ownersScript = `find "$1" -printf '%P %y %U:%G %m\n' | LC_ALL=C sort`
+const ownersScript = `cd "$1" && find . -exec stat -c '%n %A %u:%g' {} + | LC_ALL=C sort`
 
 func ownersIn(t testing.TB, volume string) []string {
 	t.Helper()

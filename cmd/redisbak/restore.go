@@ -64,7 +64,7 @@ started on it; without, the lines that switch a compose file over are printed.`,
 	f.StringVar(&o.at, "at", "", "the latest good one at or before `T`: RFC 3339, \"2026-02-08 14:03\" or \"2h ago\"")
 	f.StringVar(&o.id, "id", "", "the snapshot with this `ID`, good or not; a unique prefix will do")
 	f.StringVar(&o.volume, "volume", "", "restore into volume `V`, created where it does not exist")
-	f.StringVar(&o.layout, "layout", "", "lay down `L` whatever the target would start from: rdb, aof or aof-legacy (one file, as before 7.0)")
+	f.StringVar(&o.layout, "layout", "", "lay down `L` whatever the target would start from: rdb, aof (7.0 or later) or aof-legacy (one file, as before 7.0)")
 	f.StringVar(&o.image, "image", "", "`IMAGE` to verify and start with instead of the source's own")
 	f.BoolVar(&o.pull, "pull", false, "pull the image where it is not local")
 	f.BoolVar(&o.start, "start", false, "start a container like the original on the volume")

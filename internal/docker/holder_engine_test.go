@@ -16,11 +16,15 @@ import (
 	"github.com/redisbak/redisbak/internal/enginetest"
 )
 
+// shells are images with the shells and programs that our scripts meet: dash,
+// bash and coreutils, or busybox.
+func shells() []string { return []string{enginetest.Redis70, enginetest.Busybox} }
+
 // startHolder holds files of a directory of a test's own volume.
-func startHolder(t *testing.T, e *Engine, volume, dir string) *Holder {
+func startHolder(t *testing.T, e *Engine, image, volume, dir string) *Holder {
 	t.Helper()
 	h, err := e.StartHolder(t.Context(), newOwner(t, RoleHelper), HolderSpec{
-		ImageID: imageID70(t), Mount: dataMountOf(volume), User: "999:999", Dir: dir,
+		ImageID: imageOf(t, e, image), Mount: dataMountOf(volume), User: "999:999", Dir: dir,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -33,11 +37,6 @@ func startHolder(t *testing.T, e *Engine, volume, dir string) *Holder {
 	return h
 }
 
-func imageID70(t *testing.T) string {
-	t.Helper()
-	return docker(t, "image", "inspect", "--format", "{{.Id}}", "redisbak-test/redis:7.0")
-}
-
 // filesIn is a server whose volume has a directory of files of ours.
 func filesIn(t *testing.T, script string) *enginetest.Redis {
 	t.Helper()
@@ -47,9 +46,15 @@ func filesIn(t *testing.T, script string) *enginetest.Redis {
 }
 
 func TestHolderGivesWholeFilesThatWereRenamedOverAndUnlinked(t *testing.T) {
+	for _, image := range shells() {
+		t.Run(enginetest.Short(image), func(t *testing.T) { givesWholeFiles(t, image) })
+	}
+}
+
+func givesWholeFiles(t *testing.T, image string) {
 	r := filesIn(t, `mkdir -m 700 "/data/a b" && cd "/data/a b" && head -c 3000000 /dev/urandom >base && chmod 640 base &&
 		printf 'one\n' >incr && printf 'file base\nfile incr\n' >list && cat base >/data/copy`)
-	h := startHolder(t, connect(t), r.Volume, "/data/a b")
+	h := startHolder(t, connect(t), image, r.Volume, "/data/a b")
 	held, text, err := h.List("list")
 	if err != nil || string(text) != "file base\nfile incr\n" || held.UID != 999 || held.GID != 999 {
 		t.Fatalf("list %+v %q %v", held, text, err)
@@ -97,16 +102,22 @@ func TestHolderGivesWholeFilesThatWereRenamedOverAndUnlinked(t *testing.T) {
 }
 
 func TestHolderTellsWhatIsMissing(t *testing.T) {
+	for _, image := range shells() {
+		t.Run(enginetest.Short(image), func(t *testing.T) { tellsWhatIsMissing(t, image) })
+	}
+}
+
+func tellsWhatIsMissing(t *testing.T, image string) {
 	r := startRedis(t)
 	e := connect(t)
 	missing := (*NotFoundError)(nil)
 	_, err := e.StartHolder(t.Context(), newOwner(t, RoleHelper), HolderSpec{
-		ImageID: imageID70(t), Mount: dataMountOf(r.Volume), User: "999:999", Dir: "/data/appendonlydir",
+		ImageID: imageOf(t, e, image), Mount: dataMountOf(r.Volume), User: "999:999", Dir: "/data/appendonlydir",
 	})
 	if !errors.As(err, &missing) || missing.Kind != "directory" {
 		t.Errorf("a missing directory: %v", err)
 	}
-	h := startHolder(t, e, r.Volume, "/data")
+	h := startHolder(t, e, image, r.Volume, "/data")
 	for _, name := range []string{"none", "-x", "$(id)", "a b", "*"} {
 		if _, err := h.Open(name); !errors.As(err, &missing) || missing.Name != name {
 			t.Errorf("open %q: %v", name, err)
@@ -125,7 +136,7 @@ func TestHolderTellsWhatIsMissing(t *testing.T) {
 // Without a privilege and without a network, and it writes nowhere.
 func TestHolderIsBoxedIn(t *testing.T) {
 	r := startRedis(t)
-	h := startHolder(t, connect(t), r.Volume, "/data")
+	h := startHolder(t, connect(t), enginetest.Redis70, r.Volume, "/data")
 	got := docker(t, "exec", h.id, "sh", "-c", `id -u; ls /sys/class/net; touch /data/x /x 2>&1; grep -E '^(CapEff|NoNewPrivs)' /proc/self/status`)
 	want := "999 lo touch: cannot touch '/data/x': Read-only file system touch: cannot touch '/x': Read-only file system CapEff: 0000000000000000 NoNewPrivs: 1"
 	if strings.Join(strings.Fields(got), " ") != want {
@@ -135,9 +146,15 @@ func TestHolderIsBoxedIn(t *testing.T) {
 
 // FAULT 20: when we are killed, our end of the connection closes.
 func TestHolderDiesWithItsConnection(t *testing.T) {
+	for _, image := range shells() {
+		t.Run(enginetest.Short(image), func(t *testing.T) { diesWithItsConnection(t, image) })
+	}
+}
+
+func diesWithItsConnection(t *testing.T, image string) {
 	r := filesIn(t, `head -c 50000000 /dev/zero >/data/big`)
 	for _, when := range []string{"idle", "holding", "copying"} {
-		h := startHolder(t, connect(t), r.Volume, "/data")
+		h := startHolder(t, connect(t), image, r.Volume, "/data")
 		if when != "idle" {
 			if _, err := h.Open("big"); err != nil {
 				t.Fatal(err)

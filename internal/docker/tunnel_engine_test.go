@@ -32,19 +32,30 @@ func traces(t *testing.T, r *enginetest.Redis) (clients, processes int) {
 // 20 runs, 5 of them killed; nothing is left in the source.
 func TestTunnelLeavesNothingBehind(t *testing.T) {
 	t.Run("bash", func(t *testing.T) { comeAndGo(t, startRedis(t)) })
+	t.Run("busybox", func(t *testing.T) {
+		r := enginetest.Start(t, enginetest.Options{Image: enginetest.Busybox})
+		comeAndGo(t, r)
+		refusesPort(t, r)
+	})
 	t.Run("nc", func(t *testing.T) {
 		r := startRedis(t)
 		onlyNC(t, r)
 		comeAndGo(t, r)
-		conn, err := connect(t).DialExec(t.Context(), r.ID, 6999, "")
-		if err == nil {
-			defer conn.Close()
-			_, err = conn.Read(make([]byte, 1))
-		}
-		if !errors.Is(err, ErrRefused) {
-			t.Errorf("port without a listener: %v", err)
-		}
+		refusesPort(t, r)
 	})
+}
+
+// refusesPort: nc tells of a refusal only when it has tried.
+func refusesPort(t *testing.T, r *enginetest.Redis) {
+	t.Helper()
+	conn, err := connect(t).DialExec(t.Context(), r.ID, 6999, "")
+	if err == nil {
+		defer conn.Close()
+		_, err = conn.Read(make([]byte, 1))
+	}
+	if !errors.Is(err, ErrRefused) {
+		t.Errorf("port without a listener: %v", err)
+	}
 }
 
 // onlyNC puts an nc in the place of a container's bash.
@@ -130,8 +141,13 @@ func TestTunnelEndsWhenTheServerHangsUp(t *testing.T) {
 }
 
 func TestTunnelCarriesBulk(t *testing.T) {
+	for _, image := range shells() {
+		t.Run(enginetest.Short(image), func(t *testing.T) { carriesBulk(t, enginetest.Start(t, enginetest.Options{Image: image})) })
+	}
+}
+
+func carriesBulk(t *testing.T, r *enginetest.Redis) {
 	e := connect(t)
-	r := startRedis(t)
 	conn, err := e.DialExec(t.Context(), r.ID, 6379, "")
 	if err != nil {
 		t.Fatal(err)

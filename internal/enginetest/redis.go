@@ -27,6 +27,9 @@ const (
 	Valkey81 = "redisbak-test/valkey:8.1"
 )
 
+// Busybox is the 7.0 with busybox for its shell and all its other programs.
+const Busybox = "redisbak-test/redis:7.0-busybox"
+
 // Label marks every container and volume of a test.
 const Label = "redisbak.test=1"
 

@@ -17,20 +17,23 @@ import (
 	"github.com/redisbak/redisbak/verify"
 )
 
-// Stage lays the plan's pieces down and reads them back.
-func (t Target) Stage(ctx context.Context, p *restore.Plan, progress restore.Progress) error {
+// Stage lays the plan's pieces down and reads them back. A conversion comes
+// before the first of them.
+func (t Target) Stage(ctx context.Context, p *restore.Plan, progress restore.Progress) (filled restore.Laid, err error) {
 	s := staging{
 		entry: p.Entry, laid: laid{p.Dirs, p.Pieces}, imageID: p.Image.ID, volume: p.Volume, at: p.Destination, report: progress,
 	}
 	if !p.Convert {
 		return s.run(ctx, t.Engine, t.Owner)
 	}
-	return t.convert(ctx, p, progress, func(dump converted) error {
+	err = t.convert(ctx, p, progress, func(dump converted) (err error) {
 		s.pieces = slices.Clone(s.pieces)
 		s.pieces[0].Size, s.pieces[0].SHA256 = dump.size, dump.sha256
 		s.converted = dump.open
-		return s.run(ctx, t.Engine, t.Owner)
+		filled, err = s.run(ctx, t.Engine, t.Owner)
+		return err
 	})
+	return filled, err
 }
 
 // converted is the dump that a server saved of a snapshot.
@@ -42,8 +45,9 @@ type converted struct {
 
 // ConvertError says that no server could make a dump of a snapshot.
 type ConvertError struct {
-	ID  snapshot.ID
-	Err error
+	ID     snapshot.ID
+	Layout string // its own
+	Err    error
 }
 
 func (e *ConvertError) Error() string {
@@ -56,15 +60,15 @@ func (e *ConvertError) Unwrap() error { return e.Err }
 // drops no key, has the server save, and gives the dump to use as long as the
 // copy is there.
 func (t Target) convert(ctx context.Context, p *restore.Plan, progress restore.Progress, use func(converted) error) (err error) {
-	id := p.Entry.Manifest.ID
+	m := p.Entry.Manifest
 	subject, err := Lab{Engine: t.Engine, Owner: t.Owner}.boot(ctx, p.Entry, verify.BootOptions{Image: p.Image.ID, Progress: progress})
 	if err != nil {
-		return &ConvertError{id, err}
+		return &ConvertError{m.ID, m.Layout(), err}
 	}
 	defer func() { err = errors.Join(err, subject.discard(ctx)) }()
 	helper, dump, err := subject.saveDump(ctx, progress)
 	if err != nil {
-		return &ConvertError{id, err}
+		return &ConvertError{m.ID, m.Layout(), err}
 	}
 	defer helper.Remove(ctx)
 	return use(dump)

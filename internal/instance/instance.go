@@ -27,6 +27,7 @@ type Instance struct {
 	info    server.Info
 	options snapshot.Options // with which it runs
 	next    snapshot.Options // with which it will start
+	guessed bool             // options: CONFIG is denied
 	place   place
 }
 

@@ -143,7 +143,7 @@ func (s *subject) boot(ctx context.Context, image docker.Image, memory int64, pr
 	if err != nil {
 		return err
 	}
-	err = staging{
+	_, err = staging{
 		entry: s.entry, laid: files, imageID: image.ID, volume: s.volume,
 		at: m.Source.Mount.Destination, report: progress,
 	}.run(ctx, s.lab.Engine, s.owner)

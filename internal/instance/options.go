@@ -48,6 +48,7 @@ func liveOptions(ctx context.Context, i *Instance, info server.Info) (snapshot.O
 	if err != nil {
 		return snapshot.Options{}, nil, err
 	}
+	i.guessed = true
 	return opts, []string{fmt.Sprintf("CONFIG GET is denied: data directory %s from the server's process, "+
 		"dump file %s from its command line and files", opts.Dir, opts.DBFilename)}, nil
 }

@@ -111,10 +111,22 @@ func (i *Instance) settleMethod(ctx context.Context) (warnings []string, err err
 	}
 	defer helper.Remove(ctx)
 	if _, err = helper.Stat(ctx, file); isNotFound(err) {
+		if i.guessed && i.next.Live {
+			// It starts from files that have other names, and nobody tells which.
+			i.next.AppendFilename, i.next.AppendDirname = "", ""
+		}
 		return []string{fmt.Sprintf("appendonly is on, and there is no %s: the server's dump is captured instead", file)}, nil
 	}
 	i.method = snapshot.MethodAOF
 	return nil, err
+}
+
+// AOFMountError says that a server's append-only files cannot be reached by way
+// of its data directory.
+type AOFMountError struct{ Container, Dir string }
+
+func (e *AOFMountError) Error() string {
+	return fmt.Sprintf("container %q: its append-only files are on a mount of their own, at %s", e.Container, e.Dir)
 }
 
 // sameMount refuses append-only files that have a mount of their own: what a
@@ -122,7 +134,7 @@ func (i *Instance) settleMethod(ctx context.Context) (warnings []string, err err
 func (i *Instance) sameMount() error {
 	dir := i.place.file(i.options.AppendDirname)
 	if at, err := locate(i.container, dir); i.multiPart() && (err != nil || at.mount != i.place.mount) {
-		return &DataError{Container: i.container.Name, Reason: fmt.Sprintf("its append-only files are on a mount of their own, at %s", dir)}
+		return &AOFMountError{Container: i.container.Name, Dir: dir}
 	}
 	return nil
 }

@@ -32,20 +32,23 @@ type staging struct {
 }
 
 // run lays the files down, the last of them last, then reads every byte back.
-func (s staging) run(ctx context.Context, e *docker.Engine, o docker.Owner) error {
+func (s staging) run(ctx context.Context, e *docker.Engine, o docker.Owner) (restore.Laid, error) {
 	o.Role = docker.RoleHelper
 	helper, err := e.CreateHelper(ctx, o, docker.HelperSpec{
 		ImageID: s.imageID, Write: true,
 		Mount: docker.Mount{Type: docker.MountVolume, Name: s.volume, Destination: s.at},
 	})
 	if err != nil {
-		return err
+		return restore.LaidNothing, err
 	}
 	defer helper.Remove(ctx)
 	if err := helper.Write(ctx, func(tw *tar.Writer) error { return s.write(ctx, tw) }); err != nil {
-		return fmt.Errorf("stage %s into volume %q: %w", s.entry.Manifest.ID, s.volume, err)
+		return restore.LaidPart, fmt.Errorf("stage %s into volume %q: %w", s.entry.Manifest.ID, s.volume, err)
 	}
-	return s.reread(ctx, helper)
+	if err := s.reread(ctx, helper); err != nil {
+		return restore.LaidPart, err
+	}
+	return restore.LaidAll, nil
 }
 
 // write writes the volume's root, the directories and the files as a tar.

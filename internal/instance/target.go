@@ -157,6 +157,10 @@ func (t Target) start(ctx context.Context, m *snapshot.Manifest, source *docker.
 	if recorded.Live {
 		how = "ran when it was captured, for how it started could not be read then"
 	}
+	unnamed := unnamedFiles(m)
+	if source == nil && unnamed != nil {
+		return start, unnamed
+	}
 	if source == nil {
 		start.warnings = []string{fmt.Sprintf("container %q is gone: laid down as it %s", m.Source.Container, how)}
 		return start, nil
@@ -167,6 +171,9 @@ func (t Target) start(ctx context.Context, m *snapshot.Manifest, source *docker.
 	}
 	if err == nil && recorded.Live && next.file == "" {
 		err = errHidden // what the capture saw of it came from elsewhere
+	}
+	if err != nil && unnamed != nil {
+		return start, unnamed
 	}
 	if err != nil {
 		start.warnings = []string{fmt.Sprintf("how container %q starts could not be read (%v): laid down as it %s", source.Name, err, how)}
@@ -190,6 +197,15 @@ func (t Target) start(ctx context.Context, m *snapshot.Manifest, source *docker.
 			next.source, source.Name, yesNo(given.AppendOnly), yesNo(recorded.AppendOnly)))
 	}
 	return start, nil
+}
+
+// unnamedFiles: the server had append-only files, and the capture neither was
+// told their names nor found them under the usual ones.
+func unnamedFiles(m *snapshot.Manifest) error {
+	if o := m.Source.Options; !o.Live || !o.AppendOnly || o.AppendFilename != "" {
+		return nil
+	}
+	return &restore.UnknownStartError{Reason: fmt.Sprintf("when container %q was captured, nobody told the names of its append-only files", m.Source.Container)}
 }
 
 // onTheVolume fails where a server would look for its data on another mount

@@ -208,7 +208,7 @@ func (s *Server) awaitRewrite(ctx context.Context, run, before string, o Rewrite
 		case i.AOFRewriteStatus == "err":
 			return &RewriteError{Reason: errors.New("the rewriting process failed (disk full, not writable, or killed; the log of redis says which)")}
 		default:
-			return &RewriteError{Reason: errors.New("stopped by another command, FLUSHALL perhaps")}
+			return &RewriteError{Reason: errors.New("the base on disk is still the one from before: stopped by another command, FLUSHALL perhaps, or the server writes elsewhere")}
 		}
 	}
 }

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# build.sh [--rebuild] [IMAGE...]   make sure that these test images (default: all of ./servers) are there and current
+# build.sh [--rebuild] [IMAGE...]   make sure that these test images (default: all of ./servers and ./variants) are there
+#                                   and current
 # build.sh --any                    make sure that one Redis image, whichever, is there
 #
 # The images are printed on stdout, one a line; all talk is on stderr. An image that is there and was made by this
@@ -24,10 +25,24 @@ rows() {
 	for image; do awk -v image="$image" '$1 == image { print $1, $2, $3, $4 }' "$here/servers"; done
 }
 
-all_images() { awk 'NF && $1 !~ /^#/ { print $1 }' "$here/servers"; }
+# parent IMAGE prints what a variant is made from, and nothing for any other image.
+parent() { awk -v image="$1" '$1 == image { print $2 }' "$here/variants"; }
+
+# dockerfile IMAGE prints a variant's.
+dockerfile() { echo "$here/${1##*-}/Dockerfile"; }
+
+all_images() { awk 'NF && $1 !~ /^#/ { print $1 }' "$here/servers" "$here/variants"; }
 
 # recipe IMAGE prints the hash of all that decides what the image holds.
-recipe() { { rows "$1" && cat "$here/recipe.sh" "$here/entrypoint.sh"; } | sha256sum | cut -c 1-16; }
+recipe() {
+	local from
+	from=$(parent "$1")
+	if [ -z "$from" ]; then
+		rows "$1" && cat "$here/recipe.sh" "$here/entrypoint.sh"
+	else
+		docker image inspect --format '{{.Id}}' "$from" && cat "$(dockerfile "$1")"
+	fi | sha256sum | cut -c 1-16
+}
 
 is_current() {
 	local have
@@ -124,24 +139,72 @@ finish() {
 	rm -rf --one-file-system "${work:?}/$suite"
 }
 
-# build IMAGE... builds those that are not current, two suites at a time.
-build() {
-	local suite suites=() wanted=() stale=() failed=()
-	local -A suite_of=()
-
-	mapfile -t stale < <(to_build "$@")
-	[ "${#stale[@]}" -gt 0 ] || return 0
+# begin makes the place to work in, once, when no other build has one.
+begin() {
+	[ -z "$work" ] || return 0
 	need_tools
 	only_one
-	# Another build may have made them while this one waited.
-	mapfile -t stale < <(to_build "${stale[@]}")
-	[ "${#stale[@]}" -gt 0 ] || return 0
-
 	trap clean_up EXIT
 	trap 'exit 129' HUP
 	trap 'exit 130' INT
 	trap 'exit 143' TERM
 	work=$(mktemp -d "$temp/redisbak-images.XXXXXX")
+}
+
+# build IMAGE... builds those that are not current: what comes from packages first, then what is made from that.
+build() {
+	local image from servers=() variants=()
+	for image; do
+		from=$(parent "$image")
+		servers+=("${from:-$image}")
+		if [ -n "$from" ]; then variants+=("$image"); fi
+	done
+	build_servers "${servers[@]}"
+	for image in "${variants[@]}"; do
+		[ -n "$(to_build "$image")" ] || continue
+		begin
+		# As with the others: it may have been made meanwhile.
+		if [ -n "$(to_build "$image")" ]; then build_variant "$image"; fi
+	done
+	[ -n "$work" ] || return 0
+
+	# What the new images replaced has no name any more. Where a container still uses it, it stays.
+	docker image ls --quiet --filter dangling=true --filter "label=$label" | while read -r id; do
+		docker image rm "$id" >/dev/null 2>&1 || true
+	done
+}
+
+# fetch_busybox puts Debian's, which needs no library, into the working directory.
+fetch_busybox() {
+	local get=(apt-get -qq -o APT::Sandbox::User=root download busybox-static)
+	"${get[@]}" || { apt_update && "${get[@]}"; } || return
+	dpkg-deb --fsys-tarfile busybox-static_*.deb | tar --extract --strip-components 2 ./bin/busybox || return
+	rm busybox-static_*.deb
+}
+
+# build_variant IMAGE makes it by its Dockerfile.
+build_variant() {
+	local image=$1 from
+	from=$(parent "$image")
+	say "building $image from $from"
+	mkdir "$work/variant"
+	cp "$(dockerfile "$image")" "$work/variant"
+	(cd "$work/variant" && fetch_busybox && docker build --quiet --network none \
+		--build-arg "BASE=$from" --label "$label=$(recipe "$image")" --tag "$image" .) >&2 || die "$image was not built"
+	rm -rf "${work:?}/variant"
+}
+
+# build_servers IMAGE... builds those that are not current, two suites at a time.
+build_servers() {
+	local suite suites=() wanted=() stale=() failed=()
+	local -A suite_of=()
+
+	mapfile -t stale < <(to_build "$@" | awk '!seen[$0]++')
+	[ "${#stale[@]}" -gt 0 ] || return 0
+	begin
+	# Another build may have made them while this one waited.
+	mapfile -t stale < <(to_build "${stale[@]}")
+	[ "${#stale[@]}" -gt 0 ] || return 0
 
 	mapfile -t suites < <(rows "${stale[@]}" | awk '!seen[$2]++ { print $2 }')
 	for suite in "${suites[@]}"; do
@@ -151,11 +214,6 @@ build() {
 	done
 	while [ "${#running[@]}" -gt 0 ]; do finish; done
 	[ "${#failed[@]}" -eq 0 ] || die "not built: ${failed[*]}"
-
-	# What the new images replaced has no name any more. Where a container still uses it, it stays.
-	docker image ls --quiet --filter dangling=true --filter "label=$label" | while read -r id; do
-		docker image rm "$id" >/dev/null 2>&1 || true
-	done
 }
 
 # any prints the name of a Redis image that is there, at whatever price is lowest: local, pulled, built.
@@ -198,7 +256,7 @@ while [ $# -gt 0 ]; do
 		exit 2
 		;;
 	*)
-		if [ -z "$(rows "$1")" ]; then
+		if [ -z "$(rows "$1")$(parent "$1")" ]; then
 			say "error: no image $1; there are: $(all_images | paste -sd ' ' -)"
 			exit 2
 		fi
