@@ -30,6 +30,22 @@ build: ## build bin/redisbak, one static binary
 	@mkdir -p bin
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o bin/redisbak ./cmd/redisbak
 
+.PHONY: image
+image: build ## build the image redisbak:local, without a registry
+	cp Dockerfile bin/Dockerfile
+	docker build --tag redisbak:local bin
+
+.PHONY: man
+man: ## write the manual pages in docs/man anew
+	REDISBAK_TEST_UPDATE=1 go test -count 1 -run 'TestManPages$$' ./cmd/redisbak
+
+.PHONY: completions
+completions: build ## write completions for the shells into bin/completions
+	@mkdir -p bin/completions
+	bin/redisbak completion bash >bin/completions/redisbak.bash
+	bin/redisbak completion zsh >bin/completions/_redisbak
+	bin/redisbak completion fish >bin/completions/redisbak.fish
+
 .PHONY: demo
 demo: build ## lose a Redis and get it back, before your eyes
 	@testdata/demo/demo.sh bin/redisbak

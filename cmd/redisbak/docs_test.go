@@ -13,7 +13,7 @@ import (
 // documents are those in which people look for what to type. docs/testing.md
 // says which fences in them are run, and how.
 func documents() []string {
-	return []string{"README.md", "docs/json.md", "docs/restore-by-hand.md"}
+	return []string{"README.md", "docs/json.md", "docs/restore-by-hand.md", exitCodesPage}
 }
 
 // project is the way from this package to the project's root.
