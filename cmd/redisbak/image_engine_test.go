@@ -220,12 +220,12 @@ func TestImageEndsWithDockerStop(t *testing.T) {
 	name := "redisbak-test-" + strings.ToLower(rand.Text()[:10])
 	ended := make(chan result, 1)
 	go func() { ended <- b.container([]string{"--name", name}, "snapshot", source.Name, "--lock-wait", "1h") }()
-	stopped := enginetest.Poll(60*time.Second, func() bool {
-		_, _ = enginetest.Docker("kill", "--signal", "TERM", name) // not there yet, or ended
-		return len(ended) > 0
+	begun := enginetest.Poll(60*time.Second, func() bool {
+		runs, err := os.ReadDir(filepath.Join(b.dir, ".runs"))
+		return err == nil && len(runs) > 0
 	})
-	if !stopped {
-		_, _ = enginetest.Docker("rm", "--force", name)
+	if _, err := enginetest.Docker("stop", "--time", "30", name); err != nil || !begun {
+		t.Errorf("stop a run that has begun (%v): %v", begun, err)
 	}
 	(<-ended).must(t, exitInterrupted).says(t, "interrupted")
 	if err := lock.Release(); err != nil {
