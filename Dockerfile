@@ -1,22 +1,12 @@
 # redisbak in an image: one static binary and nothing else, so that building it
-# asks no registry. The context holds the binary: bin/ of `make image`, or what
-# a release build lays out.
+# asks no registry. The context holds the binary: bin/image of `make
+# image`, or what a release build lays out.
 #
-# It talks to the Docker Engine of its host through the engine's socket, and
-# writes its repository on a mount:
-#
-#   docker run --rm \
-#     -v /var/run/docker.sock:/var/run/docker.sock \
-#     -v /srv/redisbak:/srv/redisbak -e REDISBAK_REPO=/srv/redisbak \
-#     --user "$(id -u):$(getent group docker | cut -d: -f3)" \
-#     redisbak snapshot redis-server
-#
-# The user is the one to whom the repository belongs; the group is the one that
-# may write to the socket. Nothing else need be writable: --read-only works.
-# Whoever may use that socket is root on the host, whatever the user is.
-#
-# There are no CA certificates in it: the engine's come with DOCKER_CERT_PATH
-# and the server's with --tls-ca, each from a file that you mount.
+# docs/container.md says how it is run: with the engine's socket and the
+# repository mounted, as a user of the socket's group. Nothing else need be
+# writable. There are no CA certificates in it: the engine's come with
+# DOCKER_CERT_PATH and the server's with --tls-ca, each from a file that is
+# mounted.
 FROM scratch
 # Where in the context the binary is: a release has one directory a platform.
 ARG TARGETPLATFORM
