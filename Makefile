@@ -9,7 +9,6 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 
 # Where `make build` puts the binary. GOOS and GOARCH say for which machine.
 OUT ?= bin/redisbak
-export GOOS GOARCH
 
 # Tools of `make lint`, at versions that everybody shares.
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -119,4 +118,4 @@ fuzz: ## each fuzz target for FUZZTIME (30s)
 
 .PHONY: clean
 clean: ## remove what was built
-	rm -rf bin
+	rm -rf bin dist
