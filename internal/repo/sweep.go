@@ -62,7 +62,7 @@ func (r *Repo) sweepDrafts(ctx context.Context, source string, names []string) (
 			continue
 		}
 		if run, ok := strings.CutPrefix(name, restoreDraft); ok {
-			if r.RunDead(run) {
+			if isHex(run, runIDLength) && r.noRun(run) {
 				err = errors.Join(err, r.disk.RemoveAll(filepath.Join(r.sourceDir(source), name)))
 			}
 			continue
@@ -108,7 +108,7 @@ func draftLock(name string) string {
 // inUse says whether a draft may still have its writer.
 func (r *Repo) inUse(source, name string) bool {
 	if run, ok := strings.CutPrefix(name, restoreDraft); ok {
-		return !r.RunDead(run)
+		return !isHex(run, runIDLength) || !r.noRun(run)
 	}
 	return locked(filepath.Join(r.sourceDir(source), draftLock(name)))
 }
