@@ -110,7 +110,9 @@ func failingPrune(t *testing.T, r *Repo, doomed []Entry, k int, fail func(int) e
 	removed, _, err := r.Prune(t.Context(), lock, doomed)
 	lock.die()
 	r.disk = osDisk{}
-	if (err == nil) != (k == 0) {
+	// Where there is no room for one name there may be for another.
+	mended := k > 0 && errors.Is(fail(k), unix.ENOSPC) && strings.HasPrefix(d.steps[k-1], "rename ")
+	if (err == nil) != (k == 0 || mended) {
 		t.Errorf("step %d failed: %v", k, err)
 	}
 	var want []snapshot.ID
