@@ -230,3 +230,11 @@ func read(t testing.TB, path string) []byte {
 	}
 	return b
 }
+
+// tenth is n at full size, and else a tenth of it.
+func tenth(n int) int {
+	if os.Getenv("REDISBAK_TEST_FULL") == "1" {
+		return n
+	}
+	return n / 10
+}

@@ -16,7 +16,9 @@ func copied(t *testing.T, r *Repo) *Repo {
 	if out, err := exec.Command("cp", "-a", r.Dir(), dir).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	return opened(t, dir)
+	c := opened(t, dir)
+	c.disk = r.disk
+	return c
 }
 
 func opened(t testing.TB, dir string) *Repo {
