@@ -15,7 +15,7 @@ import (
 // fillUp takes the last block of the disk.
 func (l *loopDisk) fillUp() {
 	l.t.Helper()
-	unix.Sync() // what has no block yet would be missing one later
+	l.flush() // what has no block yet would be missing one later
 	f, err := os.OpenFile(filepath.Join(l.dir, "ballast"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		l.t.Fatal(err)

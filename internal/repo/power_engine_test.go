@@ -78,6 +78,19 @@ func (l *loopDisk) cut() error {
 	return unix.IoctlSetPointerInt(int(d.Fd()), shutdown, noLogFlush)
 }
 
+// flush writes all that waits in memory.
+func (l *loopDisk) flush() {
+	l.t.Helper()
+	d, err := os.Open(l.dir)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	defer d.Close()
+	if err := unix.Syncfs(int(d.Fd())); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
 // restart mounts the disk as it is after the cut. A container that starts at this
 // very moment has a copy of all mounts for an instant, and keeps the file system
 // of before alive in it: then that one is mounted once more.
