@@ -185,6 +185,28 @@ func TestHasTellsASnapshotFromAnotherOfItsName(t *testing.T) {
 	}
 }
 
+// Every byte is flushed and read back before the copy takes its name.
+func TestImportOrderOfSteps(t *testing.T) {
+	from, to := newRepo(t), newRepo(t)
+	e := furnished(t, from, 1)[0]
+	d := &faultyDisk{disk: osDisk{}}
+	to.disk = d
+	if _, err := imported(t, to, e); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"mkdir sessions", "mkdir draft", "create dump.rdb.gz", "write dump.rdb.gz", "sync dump.rdb.gz",
+		"close dump.rdb.gz", "open dump.rdb.gz", "read dump.rdb.gz"}
+	for _, name := range []string{snapshot.ManifestName, snapshot.SumsName, snapshot.ProofName, snapshot.MarksName} {
+		for _, op := range []string{"create ", "write ", "sync ", "close ", "open ", "read "} {
+			want = append(want, op+name)
+		}
+	}
+	want = append(want, "syncdir draft", "rename "+string(e.Manifest.ID), "syncdir sessions", "syncdir repo")
+	if got := inShort(d.steps); !equal(got, want) {
+		t.Errorf("the steps of an import are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
 // Each step of a copy fails in turn; nothing half-made is ever listed.
 func TestFault31And34EachStepOfAnImport(t *testing.T) {
 	from := newRepo(t)
