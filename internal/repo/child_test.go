@@ -53,6 +53,7 @@ type errand struct {
 func chores() map[string]func(*errand, context.Context) error {
 	return map[string]func(*errand, context.Context) error{
 		"hold": (*errand).hold, "commit": (*errand).commit, "prune": (*errand).prune, "import": (*errand).imports,
+		"storm": (*errand).storm,
 	}
 }
 

@@ -41,12 +41,18 @@ func (r *Repo) Has(ctx context.Context, e Entry) (bool, error) {
 		}
 		found := r.load(p)
 		switch {
+		case found.gone:
+			return false, nil
 		case !found.ok:
 			return false, &DamagedError{Problem: found.problems[0], Err: found.err}
 		case found.entry.ManifestSHA256 != e.ManifestSHA256:
 			return false, &ConflictError{ID: e.Manifest.ID, Source: source, Dir: r.dir}
 		}
-		return true, found.entry.Sound(ctx)
+		err := found.entry.Sound(ctx)
+		if err != nil && vanished(found.entry.Dir) {
+			return false, nil
+		}
+		return true, err
 	}
 	return false, nil
 }
