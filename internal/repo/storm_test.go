@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -313,4 +315,46 @@ func (c *chart) mustBeThere(t *testing.T, r *Repo) {
 		}
 	}
 	mustBeTidy(t, r)
+}
+
+// lateDisk lets something happen after each time that a directory was read.
+type lateDisk struct {
+	disk
+	happens func()
+}
+
+func (d lateDisk) ReadDir(path string) ([]fs.DirEntry, error) {
+	entries, err := d.disk.ReadDir(path)
+	d.happens()
+	return entries, err
+}
+
+// One who takes no lock may read a name that is gone a moment later. That is a
+// snapshot which is not there, and no damaged one.
+func TestSnapshotThatIsPrunedWhileItIsLookedAt(t *testing.T) {
+	r := newRepo(t)
+	all := history(t, r, 2)
+	gone := all[1]
+	back := func() { os.Rename(filepath.Join(r.Dir(), "away"), gone.Dir) }
+	r.disk = lateDisk{disk: osDisk{}, happens: func() { os.Rename(gone.Dir, filepath.Join(r.Dir(), "away")) }}
+	l, err := r.List("sessions")
+	if err != nil || len(l.Problems) > 0 || !equal(idsOf(l.Snapshots), idsOf(all[:1])) {
+		t.Errorf("listed %v with %v, %v", ids(l.Snapshots), l.Problems, err)
+	}
+	back()
+	if _, err := r.Get(string(gone.Manifest.ID)); !errors.Is(err, ErrNotFound) {
+		t.Errorf("get: %v", err)
+	}
+	back()
+	if there, err := r.Has(t.Context(), gone); there || err != nil {
+		t.Errorf("has: %v, %v", there, err)
+	}
+	back()
+	r.disk = osDisk{}
+	if err := os.Remove(filepath.Join(gone.Dir, snapshot.ManifestName)); err != nil {
+		t.Fatal(err)
+	}
+	if l, err := r.List("sessions"); err != nil || len(l.Problems) != 1 {
+		t.Errorf("one whose manifest alone is gone: %v, %v", l.Problems, err)
+	}
 }
