@@ -53,7 +53,7 @@ type errand struct {
 func chores() map[string]func(*errand, context.Context) error {
 	return map[string]func(*errand, context.Context) error{
 		"hold": (*errand).hold, "commit": (*errand).commit, "prune": (*errand).prune, "import": (*errand).imports,
-		"storm": (*errand).storm,
+		"storm": (*errand).storm, "frugal": (*errand).frugal, "large": (*errand).large,
 	}
 }
 
@@ -144,15 +144,9 @@ func (e *errand) commit(ctx context.Context) error {
 	if err := e.suffer(); err != nil {
 		return err
 	}
-	d, err := e.r.Begin(ctx, "sessions", e.ID, lock)
-	if err != nil {
-		return err
-	}
-	f, err := fill(d, snapshot.Gzip, payload(e.Size, 8))
-	if err == nil {
-		_, err = d.Commit(ctx, describe(e.ID, "sessions", f))
-	}
-	return errors.Join(err, d.Abort(), lock.Release())
+	o := draftOptions{source: "sessions", id: e.ID, content: payload(e.Size, 8)}
+	_, err = takeUntil(ctx, e.r, lock, o)
+	return errors.Join(err, lock.Release())
 }
 
 // prune removes what the task names and is still there.

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/redisbak/redisbak/snapshot"
@@ -58,6 +59,8 @@ func (s *sailor) sail(ctx context.Context, rounds int) error {
 	return nil
 }
 
+var errGone = errors.New("the server has gone")
+
 const stormWait = 5 * time.Second // for a lock that others pass round
 
 func (s *sailor) commit(ctx context.Context, source string) error {
@@ -72,21 +75,18 @@ func (s *sailor) commit(ctx context.Context, source string) error {
 	if err != nil {
 		return err
 	}
-	d, err := s.r.Begin(ctx, source, id, lock)
-	if err != nil {
-		return err
-	}
+	o := draftOptions{source: source, id: id, content: payload(4000, s.rng.Uint64())}
 	if s.rng.IntN(5) == 0 {
-		return d.Abort() // the server was gone
+		o.stream = iotest.ErrReader(errGone)
 	}
-	f, err := fill(d, snapshot.Gzip, payload(4000, s.rng.Uint64()))
-	if err == nil {
-		_, err = d.Commit(ctx, describe(id, source, f))
-	}
+	_, err = takeUntil(ctx, s.r, lock, o)
 	if err == nil {
 		s.tell(deed{Source: source, ID: id})
 	}
-	return errors.Join(err, d.Abort())
+	if errors.Is(err, errGone) {
+		return nil
+	}
+	return err
 }
 
 func (s *sailor) importOne(ctx context.Context, source string) error {
