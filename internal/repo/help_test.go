@@ -26,7 +26,7 @@ func newRepo(t testing.TB) *Repo {
 	return r
 }
 
-// quickDisk flushes nothing. It is for tests that are not about what a disk
+// quickDisk flushes nothing, and reads from memory. It is for tests that are not about what a disk
 // keeps, of which there are many.
 type quickDisk struct{ osDisk }
 
@@ -38,6 +38,8 @@ func (d quickDisk) Create(path string) (file, error) {
 	f, err := d.osDisk.Create(path)
 	return quickFile{f}, err
 }
+
+func (quickDisk) Open(path string) (readback, error) { return openRegular(path) }
 
 func (quickFile) Sync() error { return nil }
 
