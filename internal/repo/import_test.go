@@ -87,6 +87,24 @@ func TestImportCopiesEveryByte(t *testing.T) {
 	}
 }
 
+// A copy of many snapshots takes hours, and marks are set meanwhile: those that
+// a snapshot has when it is copied count.
+func TestImportCopiesMarksAndProofAsTheyAreThen(t *testing.T) {
+	from, to := newRepo(t), newRepo(t)
+	e := commit(t, from, "sessions", day(8), 8, nil)
+	if err := from.WriteProof(t.Context(), e, proof(e, snapshot.Passed)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := from.UpdateMarks(t.Context(), e, func(m *snapshot.Marks) error { m.Pinned = true; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	got, err := imported(t, to, e) // as it was listed before
+	if err != nil || !got.Marks.Pinned || got.Verified() != Passed {
+		t.Errorf("the copy is %+v, %v", got, err)
+	}
+	mustBeCopy(t, e.Dir, got.Dir)
+}
+
 // The text of the manifest is copied, not written anew.
 func TestImportKeepsMembersOfALaterVersion(t *testing.T) {
 	from, to := newRepo(t), newRepo(t)

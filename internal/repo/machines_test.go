@@ -170,6 +170,33 @@ func TestFault38PruneBesideAnotherHost(t *testing.T) {
 	})
 }
 
+// A sweep stops where its lock is gone, too: what it listed may be another
+// host's work by now.
+func TestFault38SweepBesideAnotherHost(t *testing.T) {
+	bothWays(t, func(t *testing.T, anew bool) {
+		r := newRepo(t)
+		e := commit(t, r, "sessions", day(7), 7, nil)
+		for i := range 2 {
+			mkdir(t, filepath.Join(r.sourceDir("sessions"), draftPrefix+string(newID(t, day(8), uint64(i)))))
+		}
+		d := &faultyDisk{disk: osDisk{}}
+		d.fail = func(step int) error {
+			if strings.HasPrefix(d.steps[step-1], "remove ") {
+				otherHost(t, r, writerLock, anew)
+			}
+			return nil
+		}
+		r.disk = d
+		if err := r.Sweep(t.Context(), "sessions"); !errors.Is(err, ErrLockLost) {
+			t.Errorf("sweep: %v", err)
+		}
+		if left, err := r.leftover("sessions"); err != nil || len(left) != 1 {
+			t.Errorf("left %v, %v", left, err)
+		}
+		mustBeWhole(t, r, e.Manifest.ID)
+	})
+}
+
 // untilStopped waits until a child has stopped.
 func untilStopped(t *testing.T, p process) {
 	t.Helper()

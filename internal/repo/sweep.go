@@ -89,7 +89,7 @@ func (r *Repo) sweepUnder(ctx context.Context, source, file string, names []stri
 	defer lock.Release()
 	var failed []error
 	for _, name := range names {
-		if err := ctx.Err(); err != nil {
+		if err := errors.Join(ctx.Err(), lock.Held()); err != nil {
 			return err
 		}
 		failed = append(failed, r.disk.RemoveAll(filepath.Join(r.sourceDir(source), name)))
