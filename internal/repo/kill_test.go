@@ -53,6 +53,7 @@ func TestFault31KillBeforeEachStepOfACommit(t *testing.T) {
 			if k < 20 {
 				t.Errorf("a commit has %d steps only", k)
 			}
+			t.Logf("commit was killed before each of its %d steps", k-1)
 			return
 		}
 	}
@@ -61,7 +62,7 @@ func TestFault31KillBeforeEachStepOfACommit(t *testing.T) {
 func TestFault31KillAtRandom(t *testing.T) {
 	const seed = 31
 	kills := tenth(200)
-	t.Logf("%d kills, seed %d", kills, seed)
+	t.Logf("commit was killed %d times at random (seed %d)", kills, seed)
 	v := victim{r: newRepo(t)}
 	rng := rand.New(rand.NewPCG(seed, 0))
 	steps := 0

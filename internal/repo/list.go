@@ -238,11 +238,11 @@ func (r *Repo) load(p place) loaded {
 	return loaded{entry: e, ok: true, problems: e.Problems}
 }
 
-// vanished says whether a snapshot's directory, whose name was read just now, is
-// not there any more. Who takes no lock can meet that: it was pruned meanwhile,
-// and nothing is wrong with it.
-func vanished(dir string) bool {
-	_, err := os.Lstat(dir)
+// vanished says whether what lay at path, whose name was read just now, is not
+// there any more. Who takes no lock can meet that: a snapshot was pruned
+// meanwhile, and nothing is wrong with it.
+func vanished(path string) bool {
+	_, err := os.Lstat(path)
 	return errors.Is(err, fs.ErrNotExist)
 }
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/iotest"
@@ -358,5 +359,25 @@ func TestSnapshotThatIsPrunedWhileItIsLookedAt(t *testing.T) {
 	}
 	if l, err := r.List("sessions"); err != nil || len(l.Problems) != 1 {
 		t.Errorf("one whose manifest alone is gone: %v, %v", l.Problems, err)
+	}
+}
+
+// What its writer has committed meanwhile was not swept.
+func TestRepairTellsOnlyWhatItRemoved(t *testing.T) {
+	r := newRepo(t)
+	history(t, r, 1)
+	source := r.sourceDir("sessions")
+	var names []string
+	for i := range 2 {
+		names = append(names, draftPrefix+string(newID(t, day(8+i), uint64(8+i))))
+		mkdir(t, filepath.Join(source, names[i]))
+	}
+	committed := filepath.Join(source, strings.TrimPrefix(names[0], draftPrefix))
+	r.disk = lateDisk{disk: osDisk{}, happens: func() { os.Rename(filepath.Join(source, names[0]), committed) }}
+	if gone, err := r.Repair(t.Context(), "sessions"); err != nil || !equal(gone, names[1:]) {
+		t.Errorf("repaired %v, %v", gone, err)
+	}
+	if _, err := os.Stat(committed); err != nil {
+		t.Error(err)
 	}
 }

@@ -15,55 +15,73 @@ import (
 // somebody may still be writing is left for another time, silently; a source
 // that is not there yet has nothing to sweep.
 func (r *Repo) Sweep(ctx context.Context, source string) error {
-	if err := r.present(); err != nil {
-		return err
-	}
-	names, err := r.leftover(source)
-	if err != nil {
-		return err
-	}
-	return errors.Join(r.sweepRuns(), r.sweepDrafts(ctx, source, names), r.sweepRetired(ctx, source, names))
+	_, err := r.Repair(ctx, source)
+	return err
 }
 
 // Repair sweeps a source for one who wants to know what went, and returns the
 // names of it, relative to the source's directory. Nothing but drafts and
 // retired snapshots ever goes.
 func (r *Repo) Repair(ctx context.Context, source string) ([]string, error) {
-	before, err := r.leftover(source)
+	if err := r.present(); err != nil {
+		return nil, err
+	}
+	names, err := r.leftover(source)
 	if err != nil {
 		return nil, err
 	}
-	swept := r.Sweep(ctx, source)
-	after, err := r.leftover(source)
-	gone := slices.DeleteFunc(before, func(name string) bool { return slices.Contains(after, name) })
-	return gone, errors.Join(swept, err)
+	b := broom{repo: r, source: source}
+	err = errors.Join(r.sweepRuns(), b.drafts(ctx, names), b.retired(ctx, names))
+	slices.Sort(b.gone)
+	return b.gone, err
 }
 
-// sweepRetired removes snapshots whose removal stopped half-way. It needs no
-// lock: nobody reads what has lost its name, and two who remove the same do not
-// harm each other.
-func (r *Repo) sweepRetired(ctx context.Context, source string, names []string) error {
+// broom is one sweep of a source.
+type broom struct {
+	repo   *Repo
+	source string
+	gone   []string
+}
+
+// take removes one leftover. It may be gone already: a writer that was alive
+// when it was listed has given it its name, or another sweep was faster.
+func (b *broom) take(name string, remove func(path string) error) error {
+	path := filepath.Join(b.repo.sourceDir(b.source), name)
+	if vanished(path) {
+		return nil
+	}
+	err := remove(path)
+	if err == nil {
+		b.gone = append(b.gone, name)
+	}
+	return err
+}
+
+// retired removes snapshots whose removal stopped half-way. It needs no lock:
+// nobody reads what has lost its name, and two who remove the same do not harm
+// each other.
+func (b *broom) retired(ctx context.Context, names []string) error {
 	var failed []error
 	for _, name := range names {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		if strings.HasPrefix(name, prunedPrefix) {
-			failed = append(failed, r.removeRetired(source, name))
+			failed = append(failed, b.take(name, func(string) error { return b.repo.removeRetired(b.source, name) }))
 		}
 	}
 	return errors.Join(failed...)
 }
 
-func (r *Repo) sweepDrafts(ctx context.Context, source string, names []string) (err error) {
+func (b *broom) drafts(ctx context.Context, names []string) (err error) {
 	byLock := make(map[string][]string)
 	for _, name := range names {
 		if !strings.HasPrefix(name, draftPrefix) {
 			continue
 		}
 		if run, ok := strings.CutPrefix(name, restoreDraft); ok {
-			if isHex(run, runIDLength) && r.noRun(run) {
-				err = errors.Join(err, r.disk.RemoveAll(filepath.Join(r.sourceDir(source), name)))
+			if isHex(run, runIDLength) && b.repo.noRun(run) {
+				err = errors.Join(err, b.take(name, b.repo.disk.RemoveAll))
 			}
 			continue
 		}
@@ -72,14 +90,14 @@ func (r *Repo) sweepDrafts(ctx context.Context, source string, names []string) (
 	// No lock is taken where there is nothing to sweep: it would be in the way
 	// of a snapshot.
 	for file, names := range byLock {
-		err = errors.Join(err, r.sweepUnder(ctx, source, file, names))
+		err = errors.Join(err, b.under(ctx, file, names))
 	}
 	return err
 }
 
-// sweepUnder removes drafts that only a holder of the lock writes.
-func (r *Repo) sweepUnder(ctx context.Context, source, file string, names []string) error {
-	lock, err := r.wait(ctx, request{source: source, file: file, kind: "sweep", exclusive: true}, 0)
+// under removes drafts that only a holder of the lock writes.
+func (b *broom) under(ctx context.Context, file string, names []string) error {
+	lock, err := b.repo.wait(ctx, request{source: b.source, file: file, kind: "sweep", exclusive: true}, 0)
 	if errors.Is(err, ErrLocked) {
 		return nil
 	}
@@ -92,7 +110,7 @@ func (r *Repo) sweepUnder(ctx context.Context, source, file string, names []stri
 		if err := errors.Join(ctx.Err(), lock.Held()); err != nil {
 			return err
 		}
-		failed = append(failed, r.disk.RemoveAll(filepath.Join(r.sourceDir(source), name)))
+		failed = append(failed, b.take(name, b.repo.disk.RemoveAll))
 	}
 	return errors.Join(failed...)
 }
