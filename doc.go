@@ -30,6 +30,7 @@
 //	verify               use case: boot a throw-away copy, question it, write the Proof
 //	retention            pure arithmetic: Policy and snapshots -> Decisions
 //	snapshot             the format on disk, specified in snapshot/FORMAT.md
+//	internal/config      what the daemon's file, environment and labels say
 //	internal/repo        snapshots at rest: layout, locks, draft to commit, list, check
 //	internal/instance    joins the four below; what the use cases ask for
 //	internal/docker      containers, volumes, copies in and out, guarded templates
@@ -45,6 +46,7 @@
 //
 //	cmd/redisbak
 //	  |-- backup, verify, restore ------> internal/repo -> snapshot
+//	  |-- internal/config --------------> retention, snapshot
 //	  `-- internal/instance ------------> internal/docker, internal/server,
 //	                                      internal/rdb, internal/aof
 //	retention ------------------------> snapshot
@@ -53,7 +55,7 @@
 // need of it; internal/instance knows the use cases and has these methods, by
 // joining docker, server, rdb and aof, which do not know each other. Each
 // library has one owner: Docker's client belongs to internal/docker, the Redis
-// client to internal/server, compression to snapshot, the command line to
-// cmd/redisbak; no type of theirs crosses the owner's border, so that a change
+// client to internal/server, compression to snapshot, YAML to internal/config,
+// the command line to cmd/redisbak; no type of theirs crosses the owner's border, so that a change
 // of library is a change in one package.
 package redisbak

@@ -39,6 +39,7 @@ func house() map[string]room {
 		manual    = "github.com/spf13/cobra/doc"
 		bar       = "github.com/schollz/progressbar"
 		terminal  = "golang.org/x/term"
+		yaml      = "go.yaml.in/yaml/v4"
 		unix      = "golang.org/x/sys/unix"
 	)
 	return map[string]room{
@@ -47,7 +48,7 @@ func house() map[string]room {
 		"cmd/redisbak": {
 			imports: []string{
 				"backup", "restore", "verify", "retention", "snapshot",
-				"internal/repo", "internal/instance", "internal/docker", "internal/server", "internal/rdb", "internal/aof",
+				"internal/config", "internal/repo", "internal/instance", "internal/docker", "internal/server", "internal/rdb", "internal/aof",
 				cobra, bar, terminal, units,
 			},
 			tests: []string{unix, manual}, // a terminal to talk to; the manual pages
@@ -66,6 +67,8 @@ func house() map[string]room {
 		"internal/server": {imports: []string{redis}},
 		"internal/rdb":    {},
 		"internal/aof":    {},
+
+		"internal/config": {imports: []string{"retention", "snapshot", yaml}},
 
 		"internal/repo": {imports: []string{"snapshot", unix}},
 		"snapshot":      {imports: []string{klauspost}},
@@ -104,6 +107,7 @@ func owners() map[string]string {
 		"github.com/redis":                 "internal/server",
 		"github.com/klauspost":             "snapshot",
 		"github.com/spf13":                 "cmd/redisbak",
+		"go.yaml.in/yaml":                  "internal/config",
 		"github.com/schollz":               "cmd/redisbak",
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/redisbak/redisbak/internal/config"
 	"github.com/redisbak/redisbak/internal/instance"
 	"github.com/redisbak/redisbak/snapshot"
 )
@@ -132,7 +133,7 @@ func optionalDuration(flag, text string) (time.Duration, error) {
 	if text == "" {
 		return 0, nil
 	}
-	d, err := parseDuration(text)
+	d, err := config.ParseDuration(text)
 	if err != nil {
 		return 0, usagef("%s %q: %w", flag, text, err)
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/redisbak/redisbak/internal/config"
 	"github.com/redisbak/redisbak/internal/repo"
 	"github.com/redisbak/redisbak/retention"
 )
@@ -57,7 +58,7 @@ func (a *app) readPolicy(p *policyFlags) (retention.Policy, error) {
 		}
 	}
 	if p.flags.Changed("keep-within") {
-		within, err := parseDuration(p.within)
+		within, err := config.ParseDuration(p.within)
 		if err != nil {
 			return retention.Policy{}, usagef("--keep-within %q: %w", p.within, err)
 		}

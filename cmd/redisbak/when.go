@@ -3,49 +3,13 @@ package main
 import (
 	"fmt"
 	"sort"
-	"strconv"
 	"strings"
 	"time"
+
+	"github.com/redisbak/redisbak/internal/config"
 )
 
 const day = 24 * time.Hour
-
-// parseDuration reads "90s", "2h30m", "7d", "4w" or "1y"; a year is 365 days.
-func parseDuration(text string) (time.Duration, error) {
-	rest, total := text, time.Duration(0)
-	if rest == "" {
-		return 0, fmt.Errorf("empty")
-	}
-	for rest != "" {
-		digits := 0
-		for digits < len(rest) && rest[digits] >= '0' && rest[digits] <= '9' {
-			digits++
-		}
-		if digits == 0 || digits == len(rest) {
-			return 0, fmt.Errorf("not numbers with units, like 90s, 2h30m or 7d")
-		}
-		n, err := strconv.ParseInt(rest[:digits], 10, 64)
-		if err != nil {
-			return 0, fmt.Errorf("number out of range")
-		}
-		unit := map[byte]time.Duration{
-			's': time.Second, 'm': time.Minute, 'h': time.Hour, 'd': day, 'w': 7 * day, 'y': 365 * day,
-		}[rest[digits]]
-		switch c := rest[digits]; {
-		case unit != 0:
-		case c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z':
-			return 0, fmt.Errorf("unknown unit %q: use s, m, h, d, w or y", c)
-		default:
-			return 0, fmt.Errorf("not numbers with units, like 90s, 2h30m or 7d")
-		}
-		if n > int64(1<<63-1-total)/int64(unit) {
-			return 0, fmt.Errorf("out of range")
-		}
-		total += time.Duration(n) * unit
-		rest = rest[digits+1:]
-	}
-	return total, nil
-}
 
 // parseDay reads the local day of --date and returns its first instant and the
 // next day's: a day of a change of clocks has 23 or 25 hours.
@@ -74,7 +38,7 @@ func beginning(day time.Time, zone *time.Location) time.Time {
 // parseInstant reads --at: RFC 3339, a local time, or "2h ago".
 func parseInstant(text string, now time.Time, zone *time.Location) (time.Time, error) {
 	if before, ok := strings.CutSuffix(strings.TrimSpace(text), " ago"); ok {
-		d, err := parseDuration(strings.TrimSpace(before))
+		d, err := config.ParseDuration(strings.TrimSpace(before))
 		if err != nil {
 			return time.Time{}, usagef("--at %q: %w", text, err)
 		}

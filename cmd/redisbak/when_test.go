@@ -8,28 +8,6 @@ import (
 	"time"
 )
 
-func TestParseDuration(t *testing.T) {
-	for text, want := range map[string]time.Duration{
-		"0s": 0, "1s": time.Second, "90s": 90 * time.Second, "2h30m": 150 * time.Minute, "1m1s": 61 * time.Second,
-		"7d": 7 * 24 * time.Hour, "4w": 28 * 24 * time.Hour, "1y": 365 * 24 * time.Hour, "1y1w1d1h1m1s": (365+7+1)*24*time.Hour + time.Hour + time.Minute + time.Second,
-		"007s": 7 * time.Second, "292y": 292 * 365 * 24 * time.Hour, "9223372036s": 9223372036 * time.Second,
-	} {
-		if got, err := parseDuration(text); err != nil || got != want {
-			t.Errorf("%s: %v %v, want %v", text, got, err, want)
-		}
-	}
-	const form = "not numbers with units, like 90s, 2h30m or 7d"
-	for text, want := range map[string]string{
-		"": "empty", "5": form, "s": form, "5 m": form, "-5s": form, "+5s": form, "1.5h": form, "5s5": form, " 5s": form, "5s ": form, "1_000s": form, "5µs": form,
-		"5x": "unknown unit 'x': use s, m, h, d, w or y", "5H": "unknown unit 'H': use s, m, h, d, w or y", "5ms": "not numbers with units, like 90s, 2h30m or 7d",
-		"293y": "out of range", "292y1y": "out of range", "9223372037s": "out of range", "99999999999999999999s": "number out of range",
-	} {
-		if got, err := parseDuration(text); err == nil || err.Error() != want {
-			t.Errorf("%q: %v %v, want %q", text, got, err, want)
-		}
-	}
-}
-
 func zoned(t *testing.T, name string) *time.Location {
 	t.Helper()
 	zone, err := time.LoadLocation(name)
