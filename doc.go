@@ -15,6 +15,8 @@
 //	Proof      what a boot of a snapshot showed
 //	Policy     which snapshots are to stay
 //	Decision   that one stays or goes, and why
+//	Spec       when something is to run
+//	Job        what is to run, and when
 //
 // # The verbs
 //
@@ -29,8 +31,10 @@
 //	restore              use case: make a Plan, carry it out
 //	verify               use case: boot a throw-away copy, question it, write the Proof
 //	retention            pure arithmetic: Policy and snapshots -> Decisions
+//	schedule             cron expressions -> times -> runs of jobs, and what was missed
 //	snapshot             the format on disk, specified in snapshot/FORMAT.md
 //	internal/config      what the daemon's file, environment and labels say
+//	internal/notify      messages to people, and a dead man's switch
 //	internal/repo        snapshots at rest: layout, locks, draft to commit, list, check
 //	internal/instance    joins the four below; what the use cases ask for
 //	internal/docker      containers, volumes, copies in and out, guarded templates
@@ -50,12 +54,14 @@
 //	  `-- internal/instance ------------> internal/docker, internal/server,
 //	                                      internal/rdb, internal/aof
 //	retention ------------------------> snapshot
+//	schedule                            knows nobody
 //
 // The use cases import no technology. They declare the few methods that they
 // need of it; internal/instance knows the use cases and has these methods, by
 // joining docker, server, rdb and aof, which do not know each other. Each
 // library has one owner: Docker's client belongs to internal/docker, the Redis
-// client to internal/server, compression to snapshot, YAML to internal/config,
-// the command line to cmd/redisbak; no type of theirs crosses the owner's border, so that a change
-// of library is a change in one package.
+// client to internal/server, compression to snapshot, cron expressions to
+// schedule, YAML to internal/config, messages to internal/notify, the command
+// line to cmd/redisbak; no type of theirs crosses the owner's border, so that a
+// change of library is a change in one package.
 package redisbak

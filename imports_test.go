@@ -35,6 +35,7 @@ func house() map[string]room {
 		units     = "github.com/docker/go-units"
 		redis     = "github.com/redis/go-redis/v9"
 		klauspost = "github.com/klauspost"
+		cron      = "github.com/robfig/cron"
 		cobra     = "github.com/spf13"
 		manual    = "github.com/spf13/cobra/doc"
 		bar       = "github.com/schollz/progressbar"
@@ -65,6 +66,7 @@ func house() map[string]room {
 		}},
 		"internal/docker": {imports: []string{docker, nat, errdefs}},
 		"internal/server": {imports: []string{redis}},
+		"internal/notify": {imports: []string{"github.com/nicholas-fedor/shoutrrr"}},
 		"internal/rdb":    {},
 		"internal/aof":    {},
 
@@ -73,6 +75,7 @@ func house() map[string]room {
 		"internal/repo": {imports: []string{"snapshot", unix}},
 		"snapshot":      {imports: []string{klauspost}},
 		"retention":     {imports: []string{"snapshot"}},
+		"schedule":      {imports: []string{cron}},
 
 		// It shares no code, and no mistake, with what is tested.
 		"internal/enginetest": {forTests: true},
@@ -106,9 +109,11 @@ func owners() map[string]string {
 		"github.com/moby":                  "internal/docker",
 		"github.com/redis":                 "internal/server",
 		"github.com/klauspost":             "snapshot",
+		"github.com/robfig":                "schedule",
 		"github.com/spf13":                 "cmd/redisbak",
 		"go.yaml.in/yaml":                  "internal/config",
 		"github.com/schollz":               "cmd/redisbak",
+		"github.com/nicholas-fedor":        "internal/notify",
 	}
 }
 
@@ -377,6 +382,7 @@ func TestRulesBite(t *testing.T) {
 		{"arrows", "new package", "internal/new/a.go", "", "has no row"},
 		{"arrows", "below a library", "internal/server/a.go", `import _ "github.com/redis/go-redis/v9x"`, "may not import"},
 		{"owners", "docker", "cmd/redisbak/a_test.go", `import _ "github.com/docker/docker/client"`, "is for internal/docker alone"},
+		{"owners", "cron", "cmd/redisbak/a.go", `import _ "github.com/robfig/cron/v3"`, "is for schedule alone"},
 		{"owners", "compression", "internal/repo/a.go", `import _ "github.com/klauspost/pgzip"`, "is for snapshot alone"},
 		{"rows", "gone", "a.go", "", "no such package"},
 		{"length", "long", "a.go", strings.Repeat("\n", maxLines), "second idea"},
