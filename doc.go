@@ -30,6 +30,7 @@
 //	backup               use case: Instance -> Draft -> commit; says when it is suspect
 //	restore              use case: make a Plan, carry it out
 //	verify               use case: boot a throw-away copy, question it, write the Proof
+//	daemon               use case: sources with their schedules, for as long as it runs
 //	retention            pure arithmetic: Policy and snapshots -> Decisions
 //	schedule             cron expressions -> times -> runs of jobs, and what was missed
 //	snapshot             the format on disk, specified in snapshot/FORMAT.md

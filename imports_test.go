@@ -74,6 +74,7 @@ func house() map[string]room {
 
 		"internal/repo": {imports: []string{"snapshot", unix}},
 		"snapshot":      {imports: []string{klauspost}},
+		"daemon":        {imports: []string{"schedule"}},
 		"retention":     {imports: []string{"snapshot"}},
 		"schedule":      {imports: []string{cron}},
 

@@ -65,3 +65,21 @@ type PanicError struct {
 }
 
 func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
+
+// Final marks the error of a run that is not to be tried again: what it did has
+// come to an end, if not to a good one.
+func Final(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &finalError{err}
+}
+
+type finalError struct{ error }
+
+func (e *finalError) Unwrap() error { return e.error }
+
+func final(err error) bool {
+	var f *finalError
+	return errors.As(err, &f)
+}

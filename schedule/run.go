@@ -201,7 +201,7 @@ func (r *Runner) end(e ending, now time.Time, again bool) {
 	}
 	u.failed++
 	wait, more := j.Retry.wait(u.failed)
-	if !again || !more || j.removed || u.tick.Cause == Manual || !now.Add(wait).Before(j.next) {
+	if !again || !more || final(e.err) || j.removed || u.tick.Cause == Manual || !now.Add(wait).Before(j.next) {
 		r.finish(j, Event{Kind: Failed, Time: now, Err: e.err})
 		return
 	}

@@ -1,0 +1,19 @@
+// Package daemon is the use case that goes on by itself: it takes snapshots of
+// its sources at their times, verifies and prunes as each is told to, keeps
+// what it owes over a restart, and tells when something went wrong, above all
+// when nothing happened.
+//
+// It promises:
+//
+//   - Each source has its own schedule and never two runs at once; ticks that
+//     were missed are caught up once, and counted. That is the work of
+//     [schedule.Runner].
+//   - What failed is told once for each tick, after its retries; that a source
+//     is overdue is told once, whether runs fail or none begins; that it is
+//     well again is told once.
+//   - A source that was never backed up is overdue like any other.
+//   - What it keeps ([Journal]) can be lost without harm: a source is new then.
+//
+// It does not know how a snapshot is taken, where messages go, or what a
+// container is: a [Source] brings a function that does it.
+package daemon
