@@ -55,7 +55,7 @@
 //	  `-- internal/instance ------------> internal/docker, internal/server,
 //	                                      internal/rdb, internal/aof
 //	retention ------------------------> snapshot
-//	schedule                            knows nobody
+//	daemon ---------------------------> schedule, which knows nobody
 //
 // The use cases import no technology. They declare the few methods that they
 // need of it; internal/instance knows the use cases and has these methods, by

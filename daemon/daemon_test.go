@@ -104,7 +104,7 @@ func (h *house) live(d time.Duration, sources ...Source) *Daemon {
 	}
 	done := make(chan error, 1)
 	go func() { done <- dm.Run(ctx) }()
-	time.Sleep(d)
+	pass(d)
 	synctest.Wait()
 	stop()
 	if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
@@ -127,7 +127,7 @@ func TestFault51OneCatchUpAfterDaysDown(t *testing.T) {
 		if want := []string{"sessions 01T03:00 true", "sessions 02T03:00 true"}; !slices.Equal(h.calls, want) {
 			t.Errorf("runs: %q, want %q", h.calls, want)
 		}
-		time.Sleep(3 * aDay) // down
+		pass(3 * aDay) // down
 		d := h.live(time.Hour, h.daily("sessions", good))
 		if n := h.called(); n != 3 {
 			t.Errorf("runs: %q", h.calls)
@@ -179,7 +179,7 @@ func TestAFailureIsToldOnceAndSoIsTheRecovery(t *testing.T) {
 		}
 		done := make(chan error, 1)
 		go func() { done <- d.Run(ctx) }()
-		time.Sleep(20 * time.Hour)
+		pass(20 * time.Hour)
 		if n := h.called(); n < 3 || n > 10 {
 			t.Errorf("%d attempts", n)
 		}
@@ -190,11 +190,11 @@ func TestAFailureIsToldOnceAndSoIsTheRecovery(t *testing.T) {
 			t.Errorf("standing: %+v", s)
 		}
 		mended.Store(true)
-		time.Sleep(aDay)
+		pass(aDay)
 		if said := h.heard(); !slices.Equal(said, []string{"recovered sessions"}) {
 			t.Errorf("told: %q", said)
 		}
-		time.Sleep(aDay)
+		pass(aDay)
 		if said := h.heard(); len(said) > 0 {
 			t.Errorf("told of a source that is well: %q", said)
 		}
@@ -301,7 +301,7 @@ func TestSetChangesSourcesWithoutEndingARun(t *testing.T) {
 		if err := d.Set([]Source{slow}); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(3*time.Hour + time.Minute)
+		pass(3*time.Hour + time.Minute)
 		if s := d.Standings()[0]; s.State != schedule.Running {
 			t.Errorf("standing: %+v", s)
 		}
@@ -309,7 +309,7 @@ func TestSetChangesSourcesWithoutEndingARun(t *testing.T) {
 		if err := d.Set(twice); err == nil || !strings.Contains(err.Error(), "sessions: it is there twice") {
 			t.Errorf("twice: %v", err)
 		}
-		time.Sleep(20 * time.Hour)
+		pass(20 * time.Hour)
 		if !ended.Load() || h.called() != 1 {
 			t.Errorf("ended %v, runs %q", ended.Load(), h.calls)
 		}
@@ -365,4 +365,10 @@ func TestAJournalThatCannotBeWrittenIsToldAndStopsNothing(t *testing.T) {
 			t.Errorf("told: %q", said)
 		}
 	})
+}
+
+// pass lets the bubble's time go by.
+func pass(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
 }
