@@ -121,13 +121,15 @@ func (p *pages) one(v View, s Source, from int) sheet {
 
 // headline is the state of all in one sentence, the worst first.
 func headline(v View) string {
-	wrong, late := 0, 0
+	wrong, late, never := 0, 0, 0
 	for _, s := range v.Sources {
 		switch {
 		case s.Overdue || s.State == Overdue:
 			late++
 		case s.State == Failed || s.State == Unknown || s.State == Suspect:
 			wrong++
+		case s.State == Never:
+			never++
 		}
 	}
 	count := plural(int64(len(v.Sources)), "source")
@@ -138,6 +140,8 @@ func headline(v View) string {
 		return fmt.Sprintf("%d of %s overdue", late, count)
 	case wrong > 0:
 		return fmt.Sprintf("%d of %s need a look", wrong, count)
+	case never > 0:
+		return fmt.Sprintf("%d of %s never backed up", never, count)
 	case len(v.Problems) > 0:
 		return "The repository needs a look"
 	case len(v.Sources) == 1:
