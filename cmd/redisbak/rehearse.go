@@ -160,7 +160,7 @@ func (h *rehearsal) describe(p plannedJSON, s snapshot.Source, image string) {
 
 // prune says what the policy would remove after a success.
 func (h *rehearsal) prune(source, container string, taken int) error {
-	if !h.options.policy.given() || h.repo == nil {
+	if h.options.keep == nil || h.repo == nil {
 		return nil
 	}
 	at := h.now()
@@ -174,7 +174,7 @@ func (h *rehearsal) prune(source, container string, taken int) error {
 			ID: id, Time: at, Started: at, Finished: at, Container: container, Good: true, Passed: !h.options.noVerify, Tags: h.options.tags,
 		})
 	}
-	all, err := h.survey(h.repo, source, h.options.policy.policy, nil, more...)
+	all, err := h.survey(h.repo, source, *h.options.keep, nil, more...)
 	if errors.Is(err, repo.ErrNotFound) {
 		return nil // nothing is there that could go
 	}
@@ -185,7 +185,7 @@ func (h *rehearsal) prune(source, container string, taken int) error {
 func (h *rehearsal) print() error {
 	if h.options.json {
 		doc := map[string]any{"dry_run": true, "snapshots": []snapshotJSON{}, "planned": append([]plannedJSON{}, h.planned...)}
-		if h.options.policy.given() {
+		if h.options.keep != nil {
 			doc["decisions"] = decisionsJSON(h.pruned)
 		}
 		return h.document(doc)

@@ -17,6 +17,8 @@ type world struct {
 	stdout io.Writer // data
 	stderr io.Writer // talk
 	getenv func(string) string
+	// environ is the whole environment, NAME=VALUE.
+	environ func() []string
 }
 
 // app is one run: its world and the options that all commands share.
@@ -75,7 +77,7 @@ of them back into a fresh volume with one command.`,
 	root.AddCommand(
 		a.initCommand(), a.snapshotCommand(), a.listCommand(), a.showCommand(), a.catCommand(),
 		a.verifyCommand(), a.checkCommand(), a.restoreCommand(), a.pruneCommand(), a.copyCommand(),
-		a.pinCommand(), a.unpinCommand(), a.acceptCommand(), a.versionCommand(),
+		a.pinCommand(), a.unpinCommand(), a.acceptCommand(), a.daemonCommand(), a.configCommand(), a.versionCommand(),
 	)
 	return root
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/redisbak/redisbak/internal/docker"
 	"github.com/redisbak/redisbak/internal/instance"
 	"github.com/redisbak/redisbak/internal/repo"
+	"github.com/redisbak/redisbak/retention"
 	"github.com/redisbak/redisbak/snapshot"
 )
 
@@ -27,6 +28,7 @@ type snapshotOptions struct {
 	acceptDrop  bool
 	tags        []string
 	policy      policyFlags
+	keep        *retention.Policy // what policy came to; nil: nothing is pruned
 	dryRun      bool
 	json        bool
 }
@@ -129,7 +131,7 @@ func (a *app) runSnapshot(ctx context.Context, args []string, o *snapshotOptions
 		if err != nil {
 			return err
 		}
-		o.policy.policy = policy
+		o.keep = &policy
 	}
 	access, err := a.access()
 	if err != nil {
@@ -182,10 +184,12 @@ type session struct {
 	options *snapshotOptions
 	several bool // containers
 
-	taken  []repo.Entry
-	pruned []outcome
-	code   int // of what was committed
-	failed int // of what was not
+	taken     []repo.Entry
+	results   []backup.Result // of what was tried
+	pruned    []outcome
+	notPruned bool // what was to be pruned
+	code      int  // of what was committed
+	failed    int  // of what was not
 }
 
 // container takes the snapshots that are wanted of one container and, where all
@@ -199,6 +203,7 @@ func (s *session) container(ctx context.Context, c docker.Container) error {
 	code, failed, known := exitOK, exitOK, []snapshot.ID(nil)
 	for _, method := range methods {
 		result, err := s.snapshotOne(ctx, c, method)
+		s.results = append(s.results, result)
 		if result.Entry.Manifest != nil {
 			s.taken = append(s.taken, result.Entry)
 			known = append(known, result.Entry.Manifest.ID)
@@ -212,7 +217,7 @@ func (s *session) container(ctx context.Context, c docker.Container) error {
 		}
 		code = worst(code, s.report(result))
 	}
-	if s.options.policy.given() && failed == exitOK {
+	if s.options.keep != nil && failed == exitOK {
 		code = worst(code, s.prune(ctx, s.sourceName(c), code, known))
 	}
 	s.code = worst(s.code, code)
@@ -235,12 +240,14 @@ func oneCode(a, b int) int {
 // and returns the exit code: what was committed stays a success of its own.
 func (s *session) prune(ctx context.Context, source string, code int, known []snapshot.ID) int {
 	if code != exitOK {
+		s.notPruned = true
 		s.talk.warn(fmt.Sprintf("%s is not pruned: only a snapshot that is good, and verified where that is asked for, makes others superfluous", source))
 		return exitReserved
 	}
-	all, err := s.pruneSource(ctx, s.repo, source, s.options.policy.policy, false, known...)
+	all, err := s.pruneSource(ctx, s.repo, source, *s.options.keep, false, known...)
 	s.pruned = append(s.pruned, all...)
 	if err != nil {
+		s.notPruned = true
 		s.talk.warn(fmt.Sprintf("%s is not pruned: %v", source, err))
 		return exitReserved
 	}
@@ -259,7 +266,7 @@ func (s *session) print() error {
 		return nil
 	}
 	doc := map[string]any{"snapshots": toJSONs(s.taken)}
-	if s.options.policy.given() {
+	if s.options.keep != nil {
 		doc["decisions"] = decisionsJSON(s.pruned)
 	}
 	return s.document(doc)

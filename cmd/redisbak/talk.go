@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -8,12 +9,18 @@ import (
 	"time"
 
 	"github.com/schollz/progressbar/v3"
+
+	"github.com/redisbak/redisbak/internal/config"
 )
 
 // talk is what a run says to people, on stderr. It is safe for concurrent use.
 type talk struct {
 	state *talkState
+	about string // of a daemon: the source that a line is about
 }
+
+// of is the same talk about one source.
+func (t talk) of(source string) talk { t.about = source; return t }
 
 type talkState struct {
 	mu      sync.Mutex
@@ -24,11 +31,27 @@ type talkState struct {
 	bars    bool
 	phase   string
 	bar     *progressbar.ProgressBar
+
+	// Of a daemon's log.
+	now  func() time.Time // each line begins with the time; nil: none does
+	json bool             // each line is a JSON object
+}
+
+// log makes the talk a daemon's log: in lines with a time, or in JSON objects.
+func (t talk) log(c config.Log, now func() time.Time) {
+	s := t.state
+	s.now, s.json, s.bars = now, c.Format == "json", false
+	switch c.Level {
+	case "debug":
+		s.verbose = true
+	case "warn", "error":
+		s.quiet = true
+	}
 }
 
 func newTalk(w io.Writer, getenv func(string) string, quiet, verbose, noProgress bool) talk {
 	terminal := isTerminal(w)
-	return talk{&talkState{
+	return talk{state: &talkState{
 		w: w, quiet: quiet, verbose: verbose,
 		color: terminal && getenv("NO_COLOR") == "" && getenv("TERM") != "dumb",
 		bars:  terminal && !quiet && !noProgress && getenv("TERM") != "dumb",
@@ -49,6 +72,16 @@ func (t talk) line(prefix, color, text string) {
 	t.state.mu.Lock()
 	defer t.state.mu.Unlock()
 	t.state.endBar()
+	if t.state.json {
+		t.object(prefix, text)
+		return
+	}
+	if t.about != "" {
+		text = t.about + ": " + text
+	}
+	if t.state.now != nil {
+		fmt.Fprintf(t.state.w, "%s ", t.state.now().UTC().Format(time.RFC3339))
+	}
 	if prefix != "" {
 		if t.state.color {
 			prefix = "\x1b[" + color + "m" + prefix + "\x1b[0m"
@@ -56,6 +89,21 @@ func (t talk) line(prefix, color, text string) {
 		prefix += " "
 	}
 	fmt.Fprintf(t.state.w, "%s%s\n", prefix, oneLine(text))
+}
+
+// object writes a line as a JSON object.
+func (t talk) object(prefix, text string) {
+	level := strings.TrimSuffix(prefix, ":")
+	if level == "" {
+		level = "info"
+	}
+	// It has strings only: there is nothing that could not be encoded.
+	_ = json.NewEncoder(t.state.w).Encode(struct {
+		Time    time.Time `json:"time"`
+		Level   string    `json:"level"`
+		Source  string    `json:"source,omitempty"`
+		Message string    `json:"message"`
+	}{t.state.now().UTC(), level, t.about, oneLine(text)})
 }
 
 // oneLine keeps a message on its line: joined errors come on several.

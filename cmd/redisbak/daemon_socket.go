@@ -1,0 +1,156 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/redisbak/redisbak/internal/repo"
+	"github.com/redisbak/redisbak/snapshot"
+)
+
+// The socket of a daemon is in its repository, where only its owner can reach
+// it. One line asks, one line answers: "run-now SOURCE", "ok" or "error: …".
+const (
+	socketName  = "socket"
+	socketLimit = 10 * time.Second
+	lineLimit   = 4 << 10
+)
+
+// socketPath is a path of the daemon's socket that is short enough for one,
+// through a descriptor of its directory; the caller closes that.
+func socketPath(r *repo.Repo) (path string, dir *os.File, err error) {
+	dir, err = os.Open(r.DaemonDir())
+	if err != nil {
+		return "", nil, err
+	}
+	return filepath.Join("/proc/self/fd", fmt.Sprint(dir.Fd()), socketName), dir, nil
+}
+
+// openSocket listens. What a daemon that was killed has left is taken away: the
+// lock says that no other one is alive.
+func (k *keeper) openSocket() (net.Listener, error) {
+	path, dir, err := socketPath(k.repo)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("socket of the daemon: %w", err)
+	}
+	// Its name goes through a descriptor that is closed by then.
+	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	return l, os.Chmod(path, 0o600)
+}
+
+// answer serves the socket until the context ends.
+func (k *keeper) answer(ctx context.Context, l net.Listener) error {
+	stop := context.AfterFunc(ctx, func() { l.Close() })
+	defer stop()
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			_ = os.Remove(filepath.Join(k.repo.DaemonDir(), socketName))
+			return err
+		}
+		go k.answerOne(c)
+	}
+}
+
+func (k *keeper) answerOne(c net.Conn) {
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(socketLimit))
+	reply := "ok"
+	line, err := readLine(c)
+	verb, name, _ := strings.Cut(line, " ")
+	switch {
+	case err != nil:
+		return
+	case verb != "run-now":
+		reply = "error: unknown request"
+	default:
+		if err := k.crew.RunNow(name); err != nil {
+			reply = "error: " + oneLine(err.Error())
+		}
+	}
+	_, _ = fmt.Fprintln(c, reply)
+}
+
+func readLine(c net.Conn) (string, error) {
+	r := bufio.NewReaderSize(c, lineLimit)
+	line, isPrefix, err := r.ReadLine()
+	if isPrefix {
+		err = errors.New("a line that is too long")
+	}
+	return string(line), err
+}
+
+// NoDaemonError says that no daemon works on a repository.
+type noDaemonError struct {
+	dir string
+	err error
+}
+
+func (e *noDaemonError) Error() string {
+	return fmt.Sprintf("no daemon runs on repository %s: %v", e.dir, e.err)
+}
+
+func (a *app) runNowCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "run-now SOURCE",
+		Short: "Have the daemon run a source at once",
+		Long: `Have the daemon that works on this repository begin a run of SOURCE, as if its
+time had come. The command does not wait for the end of it: the daemon's log,
+its page and "redisbak list" show what it came to.`,
+		Args:              takes(1, 1),
+		ValidArgsFunction: a.completeSources,
+		RunE:              func(cmd *cobra.Command, args []string) error { return a.runNow(cmd.Context(), args[0]) },
+	}
+}
+
+func (a *app) runNow(ctx context.Context, name string) error {
+	if err := snapshot.ValidSourceName(name); err != nil {
+		return &usageError{err: err}
+	}
+	r, err := a.openRepo()
+	if err != nil {
+		return err
+	}
+	path, dir, err := socketPath(r)
+	if err != nil {
+		return &noDaemonError{r.Dir(), err}
+	}
+	defer dir.Close()
+	dialer := net.Dialer{Timeout: socketLimit}
+	c, err := dialer.DialContext(ctx, "unix", path)
+	if err != nil {
+		return &noDaemonError{r.Dir(), errors.Unwrap(err)}
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(socketLimit))
+	if _, err := fmt.Fprintf(c, "run-now %s\n", name); err != nil {
+		return err
+	}
+	reply, err := readLine(c)
+	if err != nil {
+		return &noDaemonError{r.Dir(), err}
+	}
+	if text, bad := strings.CutPrefix(reply, "error: "); bad {
+		return errors.New(text)
+	}
+	a.talk.info("%s runs", name)
+	return nil
+}

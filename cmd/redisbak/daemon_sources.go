@@ -1,0 +1,296 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/redisbak/redisbak/daemon"
+	"github.com/redisbak/redisbak/internal/config"
+	"github.com/redisbak/redisbak/internal/docker"
+	"github.com/redisbak/redisbak/internal/notify"
+	"github.com/redisbak/redisbak/schedule"
+)
+
+// found is what the labels of a container ask for.
+type found struct {
+	source config.Source
+	state  string
+}
+
+const (
+	// followAgain is how long a daemon waits that has lost the engine.
+	followAgain = 15 * time.Second
+	// settle is how long it waits after an event: they come in flocks.
+	settle = 300 * time.Millisecond
+)
+
+// discover follows the containers that come and go, until the context ends. An
+// engine that cannot be reached is told of, and asked again.
+func (k *keeper) discover(ctx context.Context) error {
+	for told := ""; ; {
+		err := k.follow(ctx)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if text := err.Error(); text != told {
+			told = text
+			k.talk.warn("containers are not followed for the moment: " + text)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(followAgain):
+		}
+	}
+}
+
+func (k *keeper) follow(ctx context.Context) error {
+	engine, err := docker.Connect(ctx, docker.Environment(k.getenv))
+	if err != nil {
+		return err
+	}
+	defer engine.Close()
+	if err := engine.Sweep(ctx, k.repo.ID(), k.repo.RunDead); err != nil && ctx.Err() == nil {
+		k.talk.warn(fmt.Sprintf("what a killed run left at the engine is still there: %v", err))
+	}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	changed := make(chan struct{}, 1)
+	go func() {
+		stop(engine.Follow(ctx, func(string) {
+			select {
+			case changed <- struct{}{}:
+			default:
+			}
+		}))
+	}()
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-changed:
+		}
+		all, err := engine.Containers(ctx, true)
+		if err != nil {
+			return err
+		}
+		k.look(all)
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(settle):
+		}
+	}
+}
+
+// look reads the labels of all containers; nil: those that it saw last, after
+// the configuration has changed.
+func (k *keeper) look(all []docker.Summary) {
+	k.mu.Lock()
+	defaults, discover := k.config.Defaults, k.config.Discover
+	k.mu.Unlock()
+	if all != nil {
+		seen, wrong := map[string]found{}, map[string]string{}
+		for _, c := range all {
+			s, enabled, warnings, err := config.FromLabels(c.Name, c.Labels, defaults, k.checkSchedule)
+			if err != nil {
+				wrong[c.Name] = err.Error()
+			}
+			for _, w := range warnings {
+				wrong[c.Name] = strings.TrimPrefix(wrong[c.Name]+"; "+w.String(), "; ")
+			}
+			seen[c.Name] = found{state: c.State}
+			if enabled && discover && err == nil {
+				seen[c.Name] = found{source: s, state: c.State}
+			}
+		}
+		k.note(seen, wrong)
+	}
+	k.apply()
+}
+
+// note keeps what was found, and tells of what is wrong once.
+func (k *keeper) note(seen map[string]found, wrong map[string]string) {
+	k.mu.Lock()
+	before := k.wrong
+	k.found, k.wrong = seen, wrong
+	k.mu.Unlock()
+	for _, name := range slices.Sorted(maps.Keys(wrong)) {
+		if wrong[name] != before[name] {
+			k.tell(daemon.Message{Kind: daemon.Misadvised, Text: wrong[name], Time: k.now()})
+		}
+	}
+}
+
+func (k *keeper) checkSchedule(text string) error {
+	_, err := schedule.Parse(text, k.zone)
+	return err
+}
+
+// apply makes the sources of the file and those of labels the daemon's. Where
+// both name one, the file's holds.
+func (k *keeper) apply() {
+	k.mu.Lock()
+	sources := map[string]config.Source{}
+	for _, s := range k.config.Sources {
+		sources[s.Name] = s
+	}
+	var doubled []string
+	for _, name := range slices.Sorted(maps.Keys(k.found)) {
+		s := k.found[name].source
+		if s.Name == "" {
+			continue
+		}
+		if other, ok := sources[s.Name]; ok {
+			if other.Container != s.Container {
+				doubled = append(doubled, fmt.Sprintf("container %s: source %s is of container %s already: give it another label redisbak.name", s.Container, s.Name, other.Container))
+			}
+			continue
+		}
+		sources[s.Name] = s
+	}
+	before := k.sources
+	k.sources = sources
+	k.mu.Unlock()
+	for _, text := range doubled {
+		k.talk.warn(text)
+	}
+	var all []daemon.Source
+	for _, name := range slices.Sorted(maps.Keys(sources)) {
+		s, err := k.daemonSource(sources[name])
+		if err != nil {
+			k.tell(daemon.Message{Kind: daemon.Misadvised, Source: name, Text: err.Error(), Time: k.now()})
+			continue
+		}
+		all = append(all, s)
+	}
+	if err := k.crew.Set(all); err != nil {
+		k.talk.warn(err.Error())
+	}
+	k.sayChanges(before, sources)
+}
+
+func (k *keeper) sayChanges(before, now map[string]config.Source) {
+	for _, name := range slices.Sorted(maps.Keys(now)) {
+		if _, ok := before[name]; !ok {
+			k.talk.info("source %s: container %s, %s", name, now[name].Container, now[name].Schedule)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(before)) {
+		if _, ok := now[name]; !ok {
+			k.talk.info("source %s is gone: it is not backed up any more", name)
+		}
+	}
+}
+
+// daemonSource gives a source what the daemon calls.
+func (k *keeper) daemonSource(s config.Source) (daemon.Source, error) {
+	spec, err := schedule.Parse(s.Schedule, k.zone)
+	if err != nil {
+		return daemon.Source{}, fmt.Errorf("source %s: %w", s.Name, err)
+	}
+	d := daemon.Source{
+		Name: s.Name, Spec: spec, VerifyEvery: int(s.Verify), DrillEvery: s.Drill,
+		Capture: func(ctx context.Context, verify bool) (daemon.Outcome, error) { return k.capture(ctx, s, verify) },
+		Drill:   func(ctx context.Context) (daemon.Outcome, error) { return k.drill(ctx, s) },
+	}
+	switch {
+	case s.Jitter == 0:
+		d.Jitter = -1 // none
+	case s.Jitter != config.Auto:
+		d.Jitter = s.Jitter
+	}
+	if s.OverdueAfter != config.Auto {
+		d.OverdueAfter = s.OverdueAfter
+	}
+	if s.Ping.Set() {
+		d.Tell = func(ctx context.Context, p daemon.Phase, note string) error { return ping(ctx, s.Ping, p, note) }
+	}
+	return d, nil
+}
+
+// ping calls a dead man's switch, whose URL is read each time: it may change.
+func ping(ctx context.Context, secret config.Secret, p daemon.Phase, note string) error {
+	text, err := secret.Read()
+	if err != nil {
+		return err
+	}
+	s, err := notify.NewSwitch(text)
+	if err != nil {
+		return err
+	}
+	switch p {
+	case daemon.Began:
+		return s.Start(ctx)
+	case daemon.Good:
+		return s.Success(ctx, note)
+	default:
+		return s.Fail(ctx, note)
+	}
+}
+
+// notifierOf makes the one that sends to the URLs of a file, one on a line.
+func notifierOf(c *config.Config) (*notify.Notifier, error) {
+	if !c.Notify.URLs.Set() {
+		return &notify.Notifier{}, nil
+	}
+	text, err := c.Notify.URLs.Read()
+	if err != nil {
+		return nil, err
+	}
+	var urls []string
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			urls = append(urls, line)
+		}
+	}
+	return notify.New(urls)
+}
+
+// tell logs what happened, and sends it to those who want to hear of it.
+func (k *keeper) tell(m daemon.Message) {
+	switch m.Kind {
+	case daemon.Done:
+		k.talk.info("%s", m.Text)
+	case daemon.Recovered:
+		k.talk.info("%s", m.Text)
+	case daemon.Failed:
+		k.talk.fail(m.Text)
+	default:
+		k.talk.warn(m.Text)
+	}
+	k.mu.Lock()
+	wanted, notifier := k.config.Notify.Tells(eventOf(m.Kind)), k.notifier
+	k.mu.Unlock()
+	if !wanted || notifier.Len() == 0 {
+		return
+	}
+	// Nobody waits for it but the end of the daemon.
+	k.sending.Go(func() {
+		ctx := context.WithoutCancel(k.cmd.Context())
+		err := notifier.Send(ctx, notify.Message{Title: "redisbak: " + string(m.Kind), Body: m.Text})
+		if err != nil && !errors.Is(err, context.Canceled) {
+			k.talk.warn(err.Error())
+		}
+	})
+}
+
+// eventOf is the event by which a kind of message is asked for. What is wrong
+// with the configuration is a failure: something is not backed up.
+func eventOf(k daemon.Kind) config.Event {
+	switch k {
+	case daemon.Overdue:
+		return config.Overdue
+	case daemon.Recovered:
+		return config.Recovered
+	case daemon.Done:
+		return config.Success
+	default:
+		return config.Failure
+	}
+}
