@@ -177,7 +177,7 @@ func TestRemovedAndAddedAgainDoesNotOverlap(t *testing.T) {
 			01 12:25:00 a due
 			01 12:25:00 a started`)
 		w.stop()
-		w.events = nil
+		w.forget()
 	})
 }
 
