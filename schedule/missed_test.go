@@ -42,7 +42,7 @@ func TestFault51NoCatchUpOnFirstInstall(t *testing.T) {
 			t.Errorf("next is %s", got)
 		}
 		w.stop()
-		w.events = nil
+		w.forget()
 	})
 }
 
@@ -83,7 +83,7 @@ func TestFault51SuspendedInTheMiddle(t *testing.T) {
 		w.expect(`
 			02 07:16:30 a skipped 2
 			02 07:25:30 a succeeded`)
-		w.events = nil
+		w.forget()
 	})
 }
 
@@ -209,7 +209,7 @@ func TestClockSetBackWhileARunWaits(t *testing.T) {
 			t.Errorf("%d runs were begun, want both and a retry:\n%s", n, w.said(time.UTC))
 		}
 		w.stop()
-		w.events = nil
+		w.forget()
 	})
 }
 

@@ -26,7 +26,7 @@ func TestFault52OverrunIsSkippedAndCounted(t *testing.T) {
 			01 13:40:00 a skipped 1
 			01 14:00:00 a skipped 1`)
 		w.pass(19 * time.Minute)
-		w.events = nil
+		w.forget()
 	})
 }
 
@@ -194,7 +194,7 @@ func TestNoRetryBeyondTheNextTick(t *testing.T) {
 		inWorld(t, "2026-05-01 12:01:00 +0000", func(w *world) {
 			w.boot(1, failing)
 			w.until("2026-05-01 12:06:10 +0000")
-			w.events = nil
+			w.forget()
 			w.sleep(time.Hour)
 			w.pass(recheck)
 			w.stop()

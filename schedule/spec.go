@@ -171,8 +171,8 @@ type passed struct {
 	counted time.Time // an instant from which the next tick counts on
 }
 
-// passed counts the ticks after one instant and not after another. It takes
-// milliseconds, however long the span is.
+// passed counts the ticks after one instant and not after another. It takes a
+// fraction of a second, however long the span is.
 func (s Spec) passed(from, to time.Time) passed {
 	if s.every > 0 {
 		n := to.Sub(from) / s.every

@@ -56,10 +56,12 @@ type world struct {
 	*testing.T
 	clock  *testClock
 	runner *Runner
+	stop   func() // ends the Runner, and waits until Run has returned
+
+	mu     sync.Mutex           // for whoever looks while the Runner does something
 	begun  []string             // names, in the order of their beginning
 	last   map[string]time.Time // as a daemon would keep it on disk
 	events []Event
-	stop   func() // ends the Runner, and waits until Run has returned
 }
 
 // inWorld runs a test in a bubble whose clock shows an instant.
@@ -86,6 +88,8 @@ func (w *world) boot(atOnce int, jobs ...Job) {
 		Clock: w.clock, AtOnce: atOnce,
 		Random: func(most time.Duration) time.Duration { return most },
 		Observe: func(e Event) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
 			w.events = append(w.events, e)
 			if e.Kind == Started {
 				w.begun = append(w.begun, e.Job)
@@ -121,7 +125,6 @@ func (w *world) add(j Job) {
 
 // pass lets time pass.
 func (w *world) pass(d time.Duration) {
-	w.clock.jump(0) // the lock orders what the test did before what the Runner does next
 	<-time.After(d)
 	synctest.Wait()
 }
@@ -130,6 +133,13 @@ func (w *world) pass(d time.Duration) {
 func (w *world) sleep(d time.Duration) {
 	w.clock.jump(d)
 	synctest.Wait()
+}
+
+// kept is when a job was last begun.
+func (w *world) kept(name string) time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.last[name]
 }
 
 // until lets time pass until the clock shows an instant.
@@ -178,8 +188,15 @@ func (w *world) said(z *time.Location) string {
 		}
 		lines = append(lines, line)
 	}
-	w.events = nil
+	w.forget()
 	return strings.Join(lines, "\n")
+}
+
+// forget drops what was told up to now.
+func (w *world) forget() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.events = nil
 }
 
 // expect compares what was said with lines.
