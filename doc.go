@@ -56,6 +56,6 @@
 // joining docker, server, rdb and aof, which do not know each other. Each
 // library has one owner: Docker's client belongs to internal/docker, the Redis
 // client to internal/server, compression to snapshot, YAML to internal/config,
-// the command line to cmd/redisbak; no type of theirs crosses the owner's border, so that a change
-// of library is a change in one package.
+// the command line to cmd/redisbak; no type of theirs crosses the owner's
+// border, so that a change of library is a change in one package.
 package redisbak

@@ -24,7 +24,7 @@ func TestFromLabels(t *testing.T) {
 		"com.docker.compose.service": "redis", "redisbakery": "x",
 	}
 	got, enabled, warnings, err := FromLabels("redis-1", labels, defaults, testSchedule)
-	want := Source{Name: "sessions", Container: "redis-1", Address: "redis:6379", Settings: defaults.clone(), Ping: Secret{file: filepath.Join(dir, "ping")}}
+	want := Source{Name: "sessions", Container: "redis-1", Address: "redis:6379", Settings: defaults, Ping: Secret{file: filepath.Join(dir, "ping")}}
 	want.Schedule, want.Method, want.Verify, want.Retention = "@hourly", "rdb,aof", 7, retention.Policy{Last: 3, Daily: 7, Tags: []string{"a", "b"}}
 	want.Username, want.Password, want.Jitter, want.Tags = "backup", Secret{file: filepath.Join(dir, "password")}, 5*time.Second, []string{"a", "b"}
 	want.OverdueAfter, want.NoRewrite = 2*day, true
