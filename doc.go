@@ -62,7 +62,7 @@
 // joining docker, server, rdb and aof, which do not know each other. Each
 // library has one owner: Docker's client belongs to internal/docker, the Redis
 // client to internal/server, compression to snapshot, cron expressions to
-// schedule, YAML to internal/config, messages to internal/notify, the command
-// line to cmd/redisbak; no type of theirs crosses the owner's border, so that a
+// schedule, YAML to internal/config, messages to internal/notify, metrics to
+// internal/status, the command line to cmd/redisbak; no type of theirs crosses the owner's border, so that a
 // change of library is a change in one package.
 package redisbak

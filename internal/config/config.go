@@ -116,10 +116,3 @@ func builtin() *Config {
 		},
 	}
 }
-
-// clone shares nothing with s that reading over it would change.
-func (s Settings) clone() Settings {
-	s.Tags = slices.Clone(s.Tags)
-	s.Retention.Tags = slices.Clone(s.Retention.Tags)
-	return s
-}

@@ -25,7 +25,7 @@ func FromLabels(container string, labels map[string]string, defaults Settings, c
 	r := &reader{checkSchedule: checkSchedule, seen: map[string]spot{}}
 	s := spot{reader: r, place: "container " + container}
 	values := map[string]*yaml.Node{"container": scalarNode("!!str", container)}
-	source = Source{Settings: defaults.clone()}
+	source = Source{Settings: defaults}
 	fields := labelFields(&source)
 	known := []string{enableLabel}
 	for _, f := range fields {

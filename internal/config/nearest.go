@@ -2,6 +2,9 @@ package config
 
 // nearest is the word that a mistyped one was most likely meant to be, or "".
 func nearest(mistyped string, words []string) string {
+	if len(mistyped) > long {
+		return ""
+	}
 	best, least := "", max(1, len(mistyped)/3)+1
 	for _, w := range words {
 		if d := distance(mistyped, w); d < least {
@@ -11,10 +14,12 @@ func nearest(mistyped string, words []string) string {
 	return best
 }
 
+// long is the length that no key has: the work is bounded.
+const long = 64
+
 // distance counts the letters to put in, leave out, replace or exchange with
 // their neighbour to make one word of another.
 func distance(a, b string) int {
-	const long = 64 // no key is; and the work is bounded
 	if len(a) > long || len(b) > long {
 		return long
 	}

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -172,14 +174,11 @@ func (s spot) environment(c *Config, env []string) {
 		given[name] = value
 		names = append(names, name)
 	}
-	known := []string{fileVariable, passwordVariable, sourcesVariable}
 	kinds := map[string]kind{}
 	for _, k := range keys(c.fields(), "") {
-		known = append(known, variable(k.path))
 		kinds[k.path] = k.kind
 	}
 	for name, path := range shortVariables() {
-		known = append(known, name)
 		s.variable(name, given[name], path, kinds[path])
 	}
 	if password := given[passwordVariable]; password != "" {
@@ -188,10 +187,20 @@ func (s spot) environment(c *Config, env []string) {
 	for _, k := range keys(c.fields(), "") {
 		s.variable(variable(k.path), given[variable(k.path)], k.path, k.kind)
 	}
-	s.unknownVariables(names, known)
+	s.unknownVariables(names, knownVariables(c))
 	if given[sourcesVariable] != "" {
 		s.elsewhere(sourcesVariable, "").warn("sources are in the file, or found by their labels", "")
 	}
+}
+
+// knownVariables are all that there are, and the one that there is not, of
+// which more can be said.
+func knownVariables(c *Config) []string {
+	known := []string{fileVariable, passwordVariable, sourcesVariable}
+	for _, k := range keys(c.fields(), "") {
+		known = append(known, variable(k.path))
+	}
+	return append(known, slices.Sorted(maps.Keys(shortVariables()))...)
 }
 
 func (s spot) variable(name, text, path string, k kind) {

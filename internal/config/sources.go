@@ -40,7 +40,7 @@ func (s spot) source(defaults Settings, n *yaml.Node) (Source, bool) {
 	if refersOn(n) {
 		return Source{}, false
 	}
-	source := Source{Settings: defaults.clone()}
+	source := Source{Settings: defaults}
 	values := s.mapping(n, source.fields())
 	if values == nil {
 		return source, false
