@@ -36,6 +36,7 @@
 //	internal/server      a live Redis or Valkey: INFO, CONFIG, a save of one's own
 //	internal/rdb         the bytes of an RDB file: structure and checksum
 //	internal/aof         the bytes of append-only files: manifest and commands
+//	internal/status      what the daemon knows: metrics, health checks, a page
 //	internal/enginetest  for tests only: real servers, data of every kind, comparison
 //	internal/repotest    for tests only: a repository without a server and an engine
 //
@@ -48,12 +49,13 @@
 //	  `-- internal/instance ------------> internal/docker, internal/server,
 //	                                      internal/rdb, internal/aof
 //	retention ------------------------> snapshot
+//	internal/status                     knows none of them: it is given values
 //
 // The use cases import no technology. They declare the few methods that they
 // need of it; internal/instance knows the use cases and has these methods, by
 // joining docker, server, rdb and aof, which do not know each other. Each
 // library has one owner: Docker's client belongs to internal/docker, the Redis
-// client to internal/server, compression to snapshot, the command line to
-// cmd/redisbak; no type of theirs crosses the owner's border, so that a change
-// of library is a change in one package.
+// client to internal/server, compression to snapshot, metrics to
+// internal/status, the command line to cmd/redisbak; no type of theirs crosses
+// the owner's border, so that a change of library is a change in one package.
 package redisbak
