@@ -42,6 +42,7 @@
 //	internal/server      a live Redis or Valkey: INFO, CONFIG, a save of one's own
 //	internal/rdb         the bytes of an RDB file: structure and checksum
 //	internal/aof         the bytes of append-only files: manifest and commands
+//	internal/status      what the daemon knows: metrics, health checks, a page
 //	internal/enginetest  for tests only: real servers, data of every kind, comparison
 //	internal/repotest    for tests only: a repository without a server and an engine
 //
@@ -56,6 +57,7 @@
 //	                                      internal/rdb, internal/aof
 //	retention ------------------------> snapshot
 //	daemon ---------------------------> schedule, which knows nobody
+//	internal/status                     knows none of them: it is given values
 //
 // The use cases import no technology. They declare the few methods that they
 // need of it; internal/instance knows the use cases and has these methods, by
@@ -63,6 +65,6 @@
 // library has one owner: Docker's client belongs to internal/docker, the Redis
 // client to internal/server, compression to snapshot, cron expressions to
 // schedule, YAML to internal/config, messages to internal/notify, metrics to
-// internal/status, the command line to cmd/redisbak; no type of theirs crosses the owner's border, so that a
-// change of library is a change in one package.
+// internal/status, the command line to cmd/redisbak; no type of theirs crosses
+// the owner's border, so that a change of library is a change in one package.
 package redisbak

@@ -42,6 +42,11 @@ func house() map[string]room {
 		terminal  = "golang.org/x/term"
 		yaml      = "go.yaml.in/yaml/v4"
 		unix      = "golang.org/x/sys/unix"
+		metrics   = "github.com/prometheus/client_golang/prometheus"
+		linted    = "github.com/prometheus/client_golang/prometheus/testutil"
+		exposed   = "github.com/prometheus/common"
+		measured  = "github.com/prometheus/client_model"
+		browser   = "github.com/chromedp"
 	)
 	return map[string]room{
 		".": {},
@@ -71,6 +76,8 @@ func house() map[string]room {
 		"internal/aof":    {},
 
 		"internal/config": {imports: []string{"retention", "snapshot", yaml}},
+		// It is told what there is to show.
+		"internal/status": {imports: []string{metrics}, tests: []string{linted, exposed, measured, browser}},
 
 		"internal/repo": {imports: []string{"snapshot", unix}},
 		"snapshot":      {imports: []string{klauspost}},
@@ -96,7 +103,7 @@ func testTools() []string {
 // onlyTests are the parts of libraries that tests alone may use, so that they
 // do not get into the binary with the rest of the library.
 func onlyTests() []string {
-	return []string{"github.com/spf13/cobra/doc"}
+	return []string{"github.com/spf13/cobra/doc", "github.com/prometheus/client_golang/prometheus/testutil"}
 }
 
 // owners are the libraries whose types never cross the border of one package.
@@ -115,6 +122,8 @@ func owners() map[string]string {
 		"go.yaml.in/yaml":                  "internal/config",
 		"github.com/schollz":               "cmd/redisbak",
 		"github.com/nicholas-fedor":        "internal/notify",
+		"github.com/prometheus":            "internal/status",
+		"github.com/chromedp":              "internal/status",
 	}
 }
 
@@ -385,6 +394,8 @@ func TestRulesBite(t *testing.T) {
 		{"owners", "docker", "cmd/redisbak/a_test.go", `import _ "github.com/docker/docker/client"`, "is for internal/docker alone"},
 		{"owners", "cron", "cmd/redisbak/a.go", `import _ "github.com/robfig/cron/v3"`, "is for schedule alone"},
 		{"owners", "compression", "internal/repo/a.go", `import _ "github.com/klauspost/pgzip"`, "is for snapshot alone"},
+		{"owners", "metrics", "cmd/redisbak/a.go", `import _ "github.com/prometheus/client_golang/prometheus"`, "is for internal/status alone"},
+		{"arrows", "only for tests, of metrics", "internal/status/a.go", `import _ "github.com/prometheus/client_golang/prometheus/testutil/promlint"`, "internal/status may not import"},
 		{"rows", "gone", "a.go", "", "no such package"},
 		{"length", "long", "a.go", strings.Repeat("\n", maxLines), "second idea"},
 		{"no init", "init", "a.go", "func init() {}", "a.go:2: func init"},
