@@ -31,8 +31,10 @@ func secrets(t testing.TB) string {
 			t.Fatal(err)
 		}
 	}
-	if err := os.Chmod(filepath.Join(dir, "open"), 0o644); err != nil {
-		t.Fatal(err)
+	for name, mode := range map[string]os.FileMode{"open": 0o604, "urls": 0o640} {
+		if err := os.Chmod(filepath.Join(dir, name), mode); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return dir
 }
@@ -116,6 +118,7 @@ func TestFaults(t *testing.T) {
 		{"retention of none", "defaults: {retention: {daily: 0}}", "1:31: defaults.retention.daily: 0 is not between 1 and 1000000"},
 		{"retention within nothing", "defaults: {retention: {within: 0s}}", "1:32: defaults.retention.within: would be nothing"},
 		{"retention in words", "defaults: {retention: 'last=3'}", "1:23: defaults.retention: a text where a retention belongs (like {last: 3, daily: 7}, or off)"},
+		{"many tags", "defaults: {tags: [" + strings.Repeat("a, ", enough) + "a]}", "1:18: defaults.tags: is longer than 100"},
 		{"tag", "defaults: {tags: ['a b']}", "1:19: defaults.tags: tag \"a b\": holds a space or a comma"},
 
 		{"password in the file", "defaults: {password: canary}", "1:12: defaults.password: a secret does not belong here (put it into a file of its own and give the path: password_file)"},

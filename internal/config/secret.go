@@ -56,11 +56,8 @@ func (s Secret) String() string {
 // Format prints String for every verb: some of fmt's would print the fields.
 func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
 
-// MarshalText hides it from JSON and loggers.
+// MarshalText says where it is also in JSON, in YAML and to loggers.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
-
-// MarshalYAML hides it from YAML.
-func (s Secret) MarshalYAML() (any, error) { return s.String(), nil }
 
 // secretError is a cause that names no path: what was written in its place may
 // be the secret itself.

@@ -56,6 +56,16 @@ sources:
 			t.Errorf("nowhere: %s", want)
 		}
 	}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+		if got := fmt.Sprintf(verb, c.Sources[0].Ping); got != "(hidden, from sources[0].ping_url)" {
+			t.Errorf("%s prints %s", verb, got)
+		}
+	}
+	for name, marshal := range map[string]func(any) ([]byte, error){"YAML": yaml.Marshal, "JSON": json.Marshal} {
+		if text, err := marshal(c.Sources[0].Ping); err != nil || !strings.Contains(string(text), "(hidden, from sources[0].ping_url)") {
+			t.Errorf("%s: %s %v", name, text, err)
+		}
+	}
 	for _, s := range []Secret{c.Defaults.Password, c.Sources[0].Ping, c.Sources[1].Ping, c.Sources[1].Password, c.Status.Password, c.Notify.URLs} {
 		if text, err := s.Read(); err != nil || !strings.HasSuffix(text, canary) || !s.Set() {
 			t.Errorf("%v: %v", s, err)
