@@ -27,6 +27,7 @@ const (
 	Broken               // the connection breaks
 	Stall                // nothing more comes, and nothing ends
 	Lost                 // nothing of it comes, not even its head: the connection breaks
+	Resume               // Strike is called, and then the rest comes, as far as there is one
 )
 
 // Fault is something that goes wrong between a client and the engine.
@@ -46,7 +47,7 @@ type Fault struct {
 	// Bytes of the answer's body come through before Then happens.
 	Bytes int64
 	Then  Ending
-	// Strike is called just before the connection breaks.
+	// Strike is called just before the connection breaks, or goes on.
 	Strike func()
 }
 
@@ -285,6 +286,9 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if f.Delay > 0 {
 		p.wait(r, time.After(f.Delay))
 	}
+	if (f.Drop || f.Status != 0) && r.ContentLength > 0 {
+		_, _ = io.Copy(io.Discard, r.Body) // it is noted, not passed on
+	}
 	switch {
 	case f.Hang:
 		p.wait(r, nil)
@@ -350,6 +354,11 @@ func (p *Proxy) forward(w http.ResponseWriter, r *http.Request, f Fault, about *
 		panic(http.ErrAbortHandler)
 	}
 	switch f.Then {
+	case Resume:
+		f.strike()
+		if err := pass(w, seen{answer.Body, about.down}); err != nil {
+			panic(http.ErrAbortHandler)
+		}
 	case Broken:
 		f.strike()
 		panic(http.ErrAbortHandler)

@@ -98,6 +98,7 @@ func TestProxyDoesTheHarmItIsToldTo(t *testing.T) {
 		"stall":      {Fault{Path: "archive", Then: Stall, Bytes: 700}, 200, 700, late},
 		"hang":       {Fault{Path: "archive", Hang: true}, 0, 0, late},
 		"delay":      {Fault{Path: "archive", Delay: time.Hour}, 0, 0, late},
+		"resume":     {Fault{Path: "archive", Then: Resume, Bytes: 700}, 200, payloadSize, none},
 		"drop":       {Fault{Path: "archive", Drop: true}, 0, 0, broken},
 		"lost":       {Fault{Path: "archive", Then: Lost}, 0, 0, broken},
 		"other verb": {Fault{Path: "archive", Method: http.MethodPut, Hang: true}, 200, payloadSize, none},
