@@ -96,7 +96,10 @@ func (d *Daemon) begin(cmd *exec.Cmd, log string) error {
 	}
 	defer out.Close()
 	cmd.Stdout, cmd.Stderr = out, out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Setsid = true
 	return cmd.Start()
 }
 
@@ -121,6 +124,9 @@ func (d *Daemon) Start(options ...string) error {
 		"--containerd", filepath.Join(d.dir, "c"), "--storage-driver", d.driver, "--shutdown-timeout", "3",
 		"--bridge", "none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false",
 	}, options...)...)
+	// In a network namespace of its own: an engine without a bridge takes away
+	// docker0, and that of the machine's engine is not its to take.
+	d.dockerd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
 	if err := d.begin(d.dockerd, "dockerd.log"); err != nil {
 		return err
 	}
