@@ -39,7 +39,8 @@ type faulted struct {
 	value       string // of a key, random
 	tmp         string
 	n           int
-	restored    string // the volume of the restore at hand
+	requests    []enginetest.Request // of the last run
+	restored    string               // the volume of the restore at hand
 	restoredID  string
 	storedBytes map[string][sha256.Size]byte // of dump.rdb, by snapshot
 }
@@ -103,7 +104,7 @@ func (f *faulted) cleanRun() []enginetest.Request {
 		f.t.Fatalf("exit code %d: %s", code, p.output.String())
 	}
 	clean := f.proxy.Requests()
-	f.after(point{what: "a clean run"}, p)
+	f.after(p)
 	var auth, value bool
 	for _, r := range clean {
 		auth = auth || bytes.Contains(r.Body, []byte(f.password))
@@ -148,20 +149,34 @@ func (f *faulted) at(p point) {
 			f.sum.met.Add(1)
 		}
 	}
-	f.after(p, running)
-	f.t.Logf("%s: met %v, exit code %d", p, met, code)
+	f.after(running)
+	hit := "nothing"
+	if requests := f.requests; met {
+		hit = nameOf(requests[p.fault.Skip])
+	}
+	f.t.Logf("%s: hit %s, exit code %d%s", p, hit, code, complaint(running.output.String()))
 	if f.t.Failed() && !failed {
 		f.t.Logf("the first that is wrong came of: %s\n%s", p, running.output.String())
 	}
 }
 
+// complaint is the error that a command ended with.
+func complaint(output string) string {
+	for line := range strings.Lines(output) {
+		if strings.HasPrefix(line, "error: ") || strings.HasPrefix(line, "warning: ") {
+			return ", " + strings.TrimSpace(line)
+		}
+	}
+	return ""
+}
+
 // after is the oracle: what must hold whatever has happened.
-func (f *faulted) after(p point, running *process) {
+func (f *faulted) after(running *process) {
 	f.t.Helper()
-	requests := f.proxy.Requests()
+	f.requests = f.proxy.Requests()
 	f.listedAsBefore(running)
-	f.wroteOnlyToTargets(requests)
-	f.keptSecrets(requests, running)
+	f.wroteOnlyToTargets()
+	f.keptSecrets(running)
 	if f.row.name != "snapshot" {
 		f.volumeAfter(running)
 	}
@@ -215,11 +230,11 @@ var execOf = regexp.MustCompile(`^/containers/([^/]+)/exec$`)
 // wroteOnlyToTargets: no container of ours mounts the source's volume to write,
 // or anything but the target and this run's scratch volumes; nothing is done to
 // a container or volume of somebody else's but asking the server.
-func (f *faulted) wroteOnlyToTargets(requests []enginetest.Request) {
+func (f *faulted) wroteOnlyToTargets() {
 	f.t.Helper()
 	scratch := map[string]bool{f.restored: f.row.name != "snapshot"}
 	foreign := append([]string{f.source.ID, f.source.Name, f.source.Volume}, f.neighbours.all...)
-	for _, r := range requests {
+	for _, r := range f.requests {
 		switch {
 		case r.Method == "GET" || r.Method == "HEAD":
 		case r.Path == "/volumes/create":
@@ -274,10 +289,10 @@ func (f *faulted) read(r enginetest.Request, into any) {
 
 // keptSecrets: the password went to the server and nowhere else, and the value
 // into archives only.
-func (f *faulted) keptSecrets(requests []enginetest.Request, running *process) {
+func (f *faulted) keptSecrets(running *process) {
 	f.t.Helper()
 	asked := ""
-	for _, r := range requests {
+	for _, r := range f.requests {
 		if m := execOf.FindStringSubmatch(r.Path); m != nil {
 			asked = m[1]
 		}
@@ -472,63 +487,5 @@ func (f *faulted) end() {
 		booted := enginetest.Start(f.t, enginetest.Options{Image: enginetest.Redis80, Network: "none", Volume: volume, Password: f.password})
 		same(f.t, string(e.ID), f.want, contentOf(f.t, booted))
 		f.sum.rebooted.Add(1)
-	}
-}
-
-// bystanders are containers and volumes that look like left-overs of ours and
-// are somebody else's, and some that do not.
-type bystanders struct {
-	containers, volumes []string
-	all                 []string
-	was                 string
-}
-
-func startBystanders(t *testing.T) bystanders {
-	t.Helper()
-	var b bystanders
-	foreign := []string{"--label", "redisbak.repo=" + strings.Repeat("0123456789abcdef", 2), "--label", "redisbak.run=0123456789abcdef"}
-	for i, labels := range [][]string{
-		append([]string{"--label", "redisbak.role=verify"}, foreign...),
-		append([]string{"--label", "redisbak.role=helper"}, foreign...),
-		nil,
-	} {
-		volume := enginetest.NewVolume(t)
-		if i < 2 {
-			volume = fmt.Sprintf("redisbak-test-bystander-%s", strings.ToLower(rand.Text()[:8]))
-			if _, err := enginetest.Docker(append(append([]string{"volume", "create"}, labels...), volume)...); err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { enginetest.Docker("volume", "rm", "--force", volume) })
-		}
-		made, err := enginetest.Docker(append(append([]string{"create"}, labels...), "--volume", volume+":/data", enginetest.Redis70)...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		id := strings.TrimSpace(made)
-		t.Cleanup(func() { enginetest.Docker("rm", "--force", id) })
-		b.containers, b.volumes = append(b.containers, id), append(b.volumes, volume)
-	}
-	b.all = append(append(b.all, b.containers...), b.volumes...)
-	b.was = b.look(t)
-	return b
-}
-
-func (b bystanders) look(t testing.TB) string {
-	t.Helper()
-	containers, err := enginetest.Docker(append([]string{"inspect"}, b.containers...)...)
-	if err != nil {
-		t.Errorf("a bystander is gone: %v", err)
-	}
-	volumes, err := enginetest.Docker(append([]string{"volume", "inspect"}, b.volumes...)...)
-	if err != nil {
-		t.Errorf("a bystander is gone: %v", err)
-	}
-	return containers + volumes
-}
-
-func (b bystanders) asBefore(t testing.TB) {
-	t.Helper()
-	if now := b.look(t); now != b.was {
-		t.Errorf("a bystander was touched:\n%s\nbefore:\n%s", now, b.was)
 	}
 }

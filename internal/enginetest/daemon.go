@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,6 +23,7 @@ type Daemon struct {
 	t          testing.TB
 	dir        string
 	driver     string
+	bridged    bool // the machine has docker0, and is to keep it
 	containerd *exec.Cmd
 	dockerd    *exec.Cmd
 }
@@ -45,7 +47,7 @@ func NewDaemon(t testing.TB, options ...string) (*Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Daemon{t: t, dir: dir}
+	d := &Daemon{t: t, dir: dir, bridged: bridged()}
 	t.Cleanup(d.remove)
 	if err := os.WriteFile(filepath.Join(dir, "dockerd.json"), []byte("{}\n"), 0o600); err != nil {
 		return nil, err
@@ -88,7 +90,7 @@ func (d *Daemon) startContainerd() error {
 }
 
 // begin starts a process in a session of its own, so that an interrupt at the
-// terminal leaves its end to the test.
+// terminal leaves its end to the test, and in a network of its own.
 func (d *Daemon) begin(cmd *exec.Cmd, log string) error {
 	out, err := os.OpenFile(filepath.Join(d.dir, log), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
@@ -96,10 +98,10 @@ func (d *Daemon) begin(cmd *exec.Cmd, log string) error {
 	}
 	defer out.Close()
 	cmd.Stdout, cmd.Stderr = out, out
-	if cmd.SysProcAttr == nil {
-		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := ownNetwork(cmd.SysProcAttr); err != nil {
+		return err
 	}
-	cmd.SysProcAttr.Setsid = true
 	return cmd.Start()
 }
 
@@ -124,9 +126,6 @@ func (d *Daemon) Start(options ...string) error {
 		"--containerd", filepath.Join(d.dir, "c"), "--storage-driver", d.driver, "--shutdown-timeout", "3",
 		"--bridge", "none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false",
 	}, options...)...)
-	// In a network namespace of its own: an engine without a bridge takes away
-	// docker0, and that of the machine's engine is not its to take.
-	d.dockerd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
 	if err := d.begin(d.dockerd, "dockerd.log"); err != nil {
 		return err
 	}
@@ -202,6 +201,9 @@ func (d *Daemon) remove() {
 		_ = d.containerd.Process.Signal(syscall.SIGTERM)
 		_ = d.containerd.Wait() // by our signal
 	}
+	if d.bridged && !bridged() {
+		d.t.Error("the test's engine took docker0 away from the machine's")
+	}
 	for _, pid := range d.processes() {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
@@ -219,6 +221,13 @@ func (d *Daemon) remove() {
 	if err := os.RemoveAll(d.dir); err != nil {
 		d.t.Errorf("remove the test's engine: %v", err)
 	}
+}
+
+// bridged tells whether the machine has the bridge of an engine's default
+// network.
+func bridged() bool {
+	_, err := net.InterfaceByName("docker0")
+	return err == nil
 }
 
 // processes are those that name the engine's directory, and their children:
