@@ -74,7 +74,9 @@ func TestFault21_TheEngineRestartsInMidCopy(t *testing.T) {
 		{"killed", false, syscall.SIGKILL},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := restart{t, h, source, proxy, engine, c.live, c.signal, want}
+			mine := *h // it fails this test, not the one above
+			mine.t = t
+			r := restart{t, &mine, source, proxy, engine, c.live, c.signal, want}
 			if c.live != live {
 				live = c.live
 				engine.down(syscall.SIGTERM)
