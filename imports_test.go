@@ -54,7 +54,8 @@ func house() map[string]room {
 		"cmd/redisbak": {
 			imports: []string{
 				"backup", "restore", "verify", "retention", "snapshot",
-				"internal/config", "internal/repo", "internal/instance", "internal/docker", "internal/server", "internal/rdb", "internal/aof",
+				"internal/repo", "internal/instance", "internal/docker", "internal/server", "internal/rdb", "internal/aof",
+				"daemon", "schedule", "internal/config", "internal/notify", "internal/status",
 				cobra, bar, terminal, units,
 			},
 			tests: []string{unix, manual}, // a terminal to talk to; the manual pages

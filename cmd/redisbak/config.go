@@ -27,8 +27,10 @@ the environment, and the options that go before both.`,
 func (a *app) configPart(verb, short string, use func(*config.Config) error) *cobra.Command {
 	var o daemonOptions
 	cmd := &cobra.Command{
-		Use: verb, Short: short, Long: short + `. A file is named by --config or
-REDISBAK_CONFIG; without one, the environment and the defaults are all there is.`,
+		Use: verb, Short: short, Long: short + `.
+
+A file is named by --config or REDISBAK_CONFIG; without one, the environment and
+the defaults are all there is.`,
 		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.load(cmd, o)

@@ -98,7 +98,12 @@ func readLine(c net.Conn) (string, error) {
 	return string(line), err
 }
 
-// NoDaemonError says that no daemon works on a repository.
+// daemonError is what a daemon answers that does not do what it is asked for.
+type daemonError struct{ text string }
+
+func (e *daemonError) Error() string { return "the daemon refuses: " + e.text }
+
+// noDaemonError says that no daemon works on a repository.
 type noDaemonError struct {
 	dir string
 	err error
@@ -149,7 +154,7 @@ func (a *app) runNow(ctx context.Context, name string) error {
 		return &noDaemonError{r.Dir(), err}
 	}
 	if text, bad := strings.CutPrefix(reply, "error: "); bad {
-		return errors.New(text)
+		return &daemonError{text}
 	}
 	a.talk.info("%s runs", name)
 	return nil

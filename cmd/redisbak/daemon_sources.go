@@ -97,6 +97,9 @@ func (k *keeper) look(all []docker.Summary) {
 	if all != nil {
 		seen, wrong := map[string]found{}, map[string]string{}
 		for _, c := range all {
+			if c.Passing() {
+				continue
+			}
 			s, enabled, warnings, err := config.FromLabels(c.Name, c.Labels, defaults, k.checkSchedule)
 			if err != nil {
 				wrong[c.Name] = err.Error()
@@ -255,8 +258,7 @@ func notifierOf(c *config.Config) (*notify.Notifier, error) {
 // tell logs what happened, and sends it to those who want to hear of it.
 func (k *keeper) tell(m daemon.Message) {
 	switch m.Kind {
-	case daemon.Done:
-		k.talk.info("%s", m.Text)
+	case daemon.Done: // the run has said so itself
 	case daemon.Recovered:
 		k.talk.info("%s", m.Text)
 	case daemon.Failed:

@@ -11,8 +11,10 @@ import (
 
 	"github.com/redisbak/redisbak/backup"
 	"github.com/redisbak/redisbak/internal/aof"
+	"github.com/redisbak/redisbak/internal/config"
 	"github.com/redisbak/redisbak/internal/docker"
 	"github.com/redisbak/redisbak/internal/instance"
+	"github.com/redisbak/redisbak/internal/notify"
 	"github.com/redisbak/redisbak/internal/rdb"
 	"github.com/redisbak/redisbak/internal/repo"
 	"github.com/redisbak/redisbak/internal/server"
@@ -53,6 +55,7 @@ type rule struct {
 func (a *app) rules() []rule {
 	return []rule{
 		{as[*usageError], exitUsage, a.usageHints},
+		{as[*notify.URLError], exitUsage, fixed("each line of notify.urls_file is a URL like ntfy://ntfy.example/topic; docs/configuration.md has more")},
 		{as[*retention.PolicyError], exitUsage, fixed(examplePolicy)},
 		{as[*retention.InputError], exitFailure, fixed("nothing was removed; redisbak check names what is wrong with the snapshots")},
 		{as[*retention.SharedError], exitFailure, fixed("nothing was removed; give each container a source of its own: --source, or the label redisbak.name")},
@@ -91,6 +94,8 @@ func (a *app) rules() []rule {
 		{as[*repo.AmbiguousError], exitUsage, fixed("give more of the id")},
 		{is(repo.ErrExists), exitFailure, fixed("use it as it is; nothing was changed")},
 		{as[*repo.ConflictError], exitVerify, fixed("look at both: redisbak show ID; what is there was left as it is")},
+		{as[*daemonError], exitFailure, fixed("the daemon's log and its status page tell its sources, and what they do")},
+		{as[*noDaemonError], exitUnreachable, fixed("start it: redisbak daemon; or take a snapshot yourself: redisbak snapshot CONTAINER")},
 		{as[*repo.UnsteadyError], exitFailure, fixed("nothing was removed; look at the disk, or at the connection to it, and run it again")},
 		{is(repo.ErrLocked), exitLocked, fixed("wait for it: --lock-wait 10m")},
 		{is(repo.ErrLockLost), exitLocked, fixed("another host writes to this repository: give each host its own --source, or its own repository")},
@@ -196,6 +201,9 @@ func (a *app) explain(err error) int {
 		a.talk.hint("give it more time; what was committed before stays, what was begun is undone")
 		return exitFailure
 	}
+	if wrong := get[*config.Error](err); wrong != nil {
+		return a.explainConfig(wrong)
+	}
 	a.talk.fail(err.Error())
 	for _, r := range a.rules() {
 		if !r.is(err) {
@@ -209,6 +217,21 @@ func (a *app) explain(err error) int {
 		return r.code
 	}
 	return exitFailure
+}
+
+// explainConfig prints all that is wrong with a configuration, each with what
+// to write instead.
+func (a *app) explainConfig(wrong *config.Error) int {
+	for _, f := range wrong.Faults {
+		hint := f.Hint
+		f.Hint = ""
+		a.talk.fail(f.String())
+		if hint != "" {
+			a.talk.hint(hint)
+		}
+	}
+	a.talk.hint("docs/configuration.md has every key")
+	return exitUsage
 }
 
 func damagedHints(err error) []string {

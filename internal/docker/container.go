@@ -85,6 +85,12 @@ type Summary struct {
 // Running reports whether the container runs and is not paused.
 func (s Summary) Running() bool { return s.State == container.StateRunning }
 
+// Passing reports whether it is a helper or a verifier of redisbak's, which
+// comes and goes with a snapshot.
+func (s Summary) Passing() bool {
+	return s.Labels[labelRole] == RoleHelper || s.Labels[labelRole] == RoleVerify
+}
+
 // Find looks a container up by its exact name, its id, or a prefix of the id
 // of at least four digits that no other container shares.
 func (e *Engine) Find(ctx context.Context, nameOrID string) (Container, error) {

@@ -35,9 +35,7 @@ func (e *Engine) AllRedis(ctx context.Context) ([]Summary, error) {
 	if err != nil {
 		return nil, err
 	}
-	all = slices.DeleteFunc(all, func(s Summary) bool {
-		return !s.Running() || s.Labels[labelRole] == RoleHelper || s.Labels[labelRole] == RoleVerify
-	})
+	all = slices.DeleteFunc(all, func(s Summary) bool { return !s.Running() || s.Passing() })
 	found, err := e.servers(ctx, all)
 	slices.SortFunc(found, func(a, b Summary) int { return strings.Compare(a.Name, b.Name) })
 	return found, err

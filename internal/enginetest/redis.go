@@ -31,7 +31,7 @@ const (
 const Busybox = "redisbak-test/redis:7.0-busybox"
 
 // Label marks every container and volume of a test.
-const Label = "redisbak.test=1"
+const Label = "redisbak-test=1"
 
 // NetworkVariable names a network for all servers of tests, on machines whose
 // default one cannot be used.

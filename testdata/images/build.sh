@@ -12,7 +12,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source-path=SCRIPTDIR source=../engine/apt.sh
 . "$here/../engine/apt.sh"
 
-readonly label=redisbak.test.recipe any_image=redisbak-test/redis:7.0
+readonly label=redisbak-test.recipe any_image=redisbak-test/redis:7.0
 readonly jobs_at_once=2 pull_seconds=30
 # /tmp may be small, in memory, and without device nodes.
 readonly temp=${TMPDIR:-/var/tmp} lock=/run/redisbak-test-images.lock

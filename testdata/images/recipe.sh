@@ -66,7 +66,7 @@ while read -r image package gid label; do
 		--change 'WORKDIR /data' \
 		--change 'VOLUME /data' \
 		--change 'EXPOSE 6379' \
-		--change "LABEL redisbak.test.recipe=$label" \
+		--change "LABEL redisbak-test.recipe=$label" \
 		"$dir/root.tar" "$image"
 	rm -rf "$root" "$dir/root.tar"
 done

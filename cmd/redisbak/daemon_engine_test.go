@@ -1,0 +1,280 @@
+//go:build engine
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/redisbak/redisbak/internal/enginetest"
+)
+
+// keptHouse is a daemon with a repository of its own, and a webhook that hears
+// what it tells.
+type keptHouse struct {
+	*home
+	t             *testing.T
+	file, address string
+	daemon        *process
+	mu            sync.Mutex
+	heard         []string
+}
+
+// newDaemon writes a configuration, in which HOOK is the webhook's file, and
+// starts the real binary with it.
+func newDaemon(t *testing.T, yaml string) *keptHouse {
+	t.Helper()
+	k := &keptHouse{home: newHome(t), t: t, address: freeAddress(t)}
+	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.heard = append(k.heard, strings.TrimSpace(r.URL.Path+" "+string(body)))
+	}))
+	t.Cleanup(hook.Close)
+	dir := t.TempDir()
+	urls := filepath.Join(dir, "urls")
+	ping := filepath.Join(dir, "ping")
+	at := strings.TrimPrefix(hook.URL, "http://")
+	for path, text := range map[string]string{urls: "generic://" + at + "/hook?disabletls=yes\n", ping: hook.URL + "/ping\n"} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	k.file = filepath.Join(dir, "redisbak.yaml")
+	k.write(fmt.Sprintf("listen: %s\nnotify: {urls_file: %s, on: [failure, overdue, recovered]}\n%s",
+		k.address, urls, strings.ReplaceAll(yaml, "PING", ping)))
+	k.start()
+	t.Cleanup(k.latecomers)
+	return k
+}
+
+func (k *keptHouse) write(text string) {
+	k.t.Helper()
+	if err := os.WriteFile(k.file, []byte(text), 0o600); err != nil {
+		k.t.Fatal(err)
+	}
+}
+
+func (k *keptHouse) start() {
+	k.t.Helper()
+	k.daemon = k.launch("daemon", "--config", k.file)
+	enginetest.Eventually(k.t, time.Minute, "the daemon answers", func() bool {
+		code, _ := k.get("/healthz")
+		return code == http.StatusOK
+	})
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func (k *keptHouse) get(path string) (int, string) {
+	res, err := http.Get("http://" + k.address + path)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer res.Body.Close()
+	body, _ := io.ReadAll(res.Body)
+	return res.StatusCode, string(body)
+}
+
+// metric is a value of /metrics as it stands there, or "".
+func (k *keptHouse) metric(name string) string {
+	_, text := k.get("/metrics")
+	for line := range strings.Lines(text) {
+		if value, ok := strings.CutPrefix(line, name+" "); ok {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
+func (k *keptHouse) told(text string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.ContainsFunc(k.heard, func(s string) bool { return strings.Contains(s, text) })
+}
+
+// stop ends the daemon by SIGTERM: that is no failure.
+func (k *keptHouse) stop() {
+	k.t.Helper()
+	send(k.t, k.daemon, syscall.SIGTERM)
+	if code := k.daemon.wait(); code != exitOK {
+		k.t.Errorf("after SIGTERM: exit code %d: %s", code, k.daemon.output.String())
+	}
+}
+
+func (k *keptHouse) of(source string) (all []snapshotJSON) {
+	for _, s := range k.list() {
+		if s.Source == source {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// FAULT 28, 51: a real daemon, two sources, of which one appears by its labels
+// while it runs. Short schedules hold, numbers on the page and in the metrics
+// are those of list --json, a source that stops is told of, and so is its
+// recovery; killed in a run, the next daemon catches it up.
+func TestDaemonKeepsItsSources(t *testing.T) {
+	t.Parallel()
+	first := enginetest.Start(t, enginetest.Options{})
+	first.Load(1)
+	k := newDaemon(t, fmt.Sprintf(`
+defaults: {schedule: "@every 3s", jitter: 0s, retention: {last: 2}, verify: every 2}
+sources:
+  - {name: first, container: %s, ping_url_file: PING}
+`, first.Name))
+	enginetest.Eventually(t, 2*time.Minute, "the first source has runs", func() bool {
+		return k.metric(`redisbak_runs_total{result="success",source="first"}`) >= "3"
+	})
+	if all := k.of("first"); len(all) > 3 || !slices.ContainsFunc(all, func(s snapshotJSON) bool { return s.Verified == "passed" }) {
+		t.Errorf("pruned and verified by its settings: %+v", all)
+	}
+	if !k.told("/ping/start") || !k.told("/ping ") {
+		t.Errorf("the dead man's switch heard %q", k.heard)
+	}
+
+	name := "label" + strings.ToLower(first.Name[len(first.Name)-6:])
+	second := enginetest.Start(t, enginetest.Options{Docker: []string{
+		"--label", "redisbak.enable=true", "--label", "redisbak.name=" + name, "--label", "redisbak.verify=never",
+	}})
+	second.Load(2)
+	enginetest.Eventually(t, 2*time.Minute, "a source that came by its labels is backed up", func() bool { return len(k.of(name)) > 0 })
+	typo := enginetest.Start(t, enginetest.Options{Docker: []string{"--label", "redisbak.enabel=true"}})
+	enginetest.Eventually(t, time.Minute, "a mistyped label is told of", func() bool {
+		return k.told(typo.Name + ", label redisbak.enabel: no such label (did you mean redisbak.enable?)")
+	})
+
+	k.showsWhatIsListed(name)
+
+	// One that stops is told of, and is well again after it.
+	first.Stop()
+	enginetest.Eventually(t, 2*time.Minute, "a source that stopped is told of", func() bool { return k.told("first failed: ") })
+	first.Restart()
+	enginetest.Eventually(t, 2*time.Minute, "its recovery is told of", func() bool { return k.told("first is well again") })
+
+	// By hand, and by a signal.
+	k.run("daemon", "run-now", "nobody").must(t, exitFailure).says(t, "error: ")
+	enginetest.Eventually(t, time.Minute, "run-now begins a run", func() bool { return k.run("daemon", "run-now", name).code == exitOK })
+	k.stop()
+	k.run("daemon", "run-now", name).must(t, exitUnreachable).says(t, "no daemon runs")
+	k.holds(nil, nil)
+	k.run("check", "--read-data").must(t, exitOK)
+}
+
+// showsWhatIsListed compares the page and the metrics with list --json, in a
+// moment in which no run ends.
+func (k *keptHouse) showsWhatIsListed(names ...string) {
+	t := k.t
+	t.Helper()
+	var problem string
+	if !enginetest.Poll(time.Minute, func() bool {
+		before := k.list()
+		_, page := k.get("/")
+		keys := map[string]string{}
+		for _, name := range append(names, "first") {
+			keys[name] = k.metric(fmt.Sprintf("redisbak_backup_keys{source=%q}", name))
+		}
+		if after := k.list(); len(after) != len(before) || after[0].ID != before[0].ID {
+			problem = "a run ended meanwhile, each time"
+			return false
+		}
+		problem = ""
+		for _, s := range before {
+			if !strings.Contains(page, string(s.ID)) {
+				problem += fmt.Sprintf("no %s on the page; ", s.ID)
+			}
+		}
+		for name, value := range keys {
+			if all := k.of(name); len(all) == 0 || value != fmt.Sprint(*all[0].Keys) {
+				problem += fmt.Sprintf("metric of %s: %s keys; ", name, value)
+			}
+		}
+		return problem == ""
+	}) {
+		t.Errorf("page and metrics are not what is listed: %s", problem)
+	}
+}
+
+// Killed in mid-run and started again: the lock is free, what the dead run left
+// is swept, its tick is caught up, and nothing is left behind.
+func TestDaemonKilledInMidRun(t *testing.T) {
+	t.Parallel()
+	source := enginetest.Start(t, enginetest.Options{})
+	source.Fill(2000, 1000)
+	k := newDaemon(t, fmt.Sprintf(`
+defaults: {schedule: "@every 1h", jitter: 0s}
+sources:
+  - {name: sessions, container: %s}
+`, source.Name))
+	enginetest.Eventually(t, time.Minute, "a run has objects at the engine", func() bool {
+		if containers, _ := k.objects(); len(containers) > 0 {
+			return true
+		}
+		k.run("daemon", "run-now", "sessions")
+		return false
+	})
+	k.daemon.killAfter(0)
+	before := len(k.list())
+	k.start()
+	k.run("daemon", "run-now", "sessions").must(t, exitOK)
+	enginetest.Eventually(t, 2*time.Minute, "the next daemon takes a snapshot", func() bool { return len(k.list()) > before })
+	second := k.launch("daemon", "--config", k.file)
+	if code := second.wait(); code != exitLocked || !strings.Contains(second.output.String(), "another daemon") {
+		t.Errorf("a second daemon: exit code %d: %s", code, second.output.String())
+	}
+	k.stop()
+	k.swept()
+	if left := leftIn(t, k.home, "sessions"); len(left) > 0 {
+		t.Errorf("left: %q", left)
+	}
+	k.run("check", "--read-data").must(t, exitOK)
+}
+
+// SIGHUP reads the file again: a source comes, another goes; a file that cannot
+// be meant changes nothing and is told of.
+func TestDaemonReadsItsFileAgain(t *testing.T) {
+	t.Parallel()
+	source := enginetest.Start(t, enginetest.Options{})
+	k := newDaemon(t, fmt.Sprintf(`
+defaults: {schedule: "@every 1h"}
+sources:
+  - {name: before, container: %s}
+`, source.Name))
+	text, err := os.ReadFile(k.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	has := func(name string) bool { return k.metric(fmt.Sprintf("redisbak_overdue{source=%q}", name)) == "0" }
+	enginetest.Eventually(t, time.Minute, "its source is there", func() bool { return has("before") })
+	k.write(strings.Replace(string(text), "name: before", "nmae: after", 1))
+	send(t, k.daemon, syscall.SIGHUP)
+	enginetest.Eventually(t, time.Minute, "a mistake is told of", func() bool { return k.told("did you mean name?") })
+	if !has("before") {
+		t.Error("a file that cannot be meant took the source away")
+	}
+	k.write(strings.Replace(string(text), "name: before", "name: after", 1))
+	send(t, k.daemon, syscall.SIGHUP)
+	enginetest.Eventually(t, time.Minute, "the new source is there", func() bool { return has("after") && !has("before") })
+	k.stop()
+}
