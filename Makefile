@@ -7,6 +7,9 @@ SHELL := /bin/bash
 # The version is the nearest tag, or the commit, or nothing outside a checkout.
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 
+# Where `make build` puts the binary. GOOS and GOARCH say for which machine.
+OUT ?= bin/redisbak
+
 # Tools of `make lint`, at versions that everybody shares.
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.8.0
@@ -27,8 +30,24 @@ help: ## list the targets
 
 .PHONY: build
 build: ## build bin/redisbak, one static binary
-	@mkdir -p bin
-	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o bin/redisbak ./cmd/redisbak
+	@mkdir -p $(dir $(OUT))
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o $(OUT) ./cmd/redisbak
+
+.PHONY: image
+image: ## build the image redisbak:local, of this machine's architecture, without a registry
+	@$(MAKE) --no-print-directory build GOOS=linux OUT=bin/image/redisbak
+	docker build --file Dockerfile --build-arg TARGETPLATFORM=. --tag redisbak:local bin/image
+
+.PHONY: man
+man: ## write the manual pages in docs/man anew
+	REDISBAK_TEST_UPDATE=1 go test -count 1 -run 'TestManPages$$' ./cmd/redisbak
+
+.PHONY: completions
+completions: build ## write completions for the shells into bin/completions
+	@mkdir -p bin/completions
+	bin/redisbak completion bash >bin/completions/redisbak.bash
+	bin/redisbak completion zsh >bin/completions/_redisbak
+	bin/redisbak completion fish >bin/completions/redisbak.fish
 
 .PHONY: demo
 demo: build ## lose a Redis and get it back, before your eyes
@@ -99,4 +118,4 @@ fuzz: ## each fuzz target for FUZZTIME (30s)
 
 .PHONY: clean
 clean: ## remove what was built
-	rm -rf bin
+	rm -rf bin dist

@@ -83,13 +83,11 @@ func (a *app) toCopy(from *repo.Repo, args []string) ([]repo.Entry, []repo.Probl
 		if listing, err = from.List(a.source); err != nil {
 			return nil, nil, err
 		}
-		// A proof or marks that cannot be read are told of, and stay behind.
+		for _, e := range listing.Snapshots {
+			a.leftBehind(e.Problems)
+		}
 		listing.Problems = slices.DeleteFunc(listing.Problems, func(p repo.Problem) bool {
-			about := p.File == snapshot.ProofName || p.File == snapshot.MarksName
-			if about {
-				a.talk.warn(problemText(p) + "; it is not copied")
-			}
-			return about
+			return p.File == snapshot.ProofName || p.File == snapshot.MarksName
 		})
 		if len(listing.Snapshots) == 0 && len(listing.Problems) == 0 {
 			return nil, nil, &repo.NoSnapshotError{Source: a.source, Wanted: " in the repository: it holds none"}
@@ -100,6 +98,7 @@ func (a *app) toCopy(from *repo.Repo, args []string) ([]repo.Entry, []repo.Probl
 		if err != nil {
 			return nil, nil, err
 		}
+		a.leftBehind(e.Problems)
 		if !slices.ContainsFunc(listing.Snapshots, func(o repo.Entry) bool { return o.Dir == e.Dir }) {
 			listing.Snapshots = append(listing.Snapshots, e)
 		}
@@ -108,6 +107,14 @@ func (a *app) toCopy(from *repo.Repo, args []string) ([]repo.Entry, []repo.Probl
 		return a.Manifest.PointInTime.Compare(b.Manifest.PointInTime)
 	})
 	return listing.Snapshots, listing.Problems, nil
+}
+
+// leftBehind tells of a proof and of marks that cannot be read: the snapshot is
+// copied without them.
+func (a *app) leftBehind(problems []repo.Problem) {
+	for _, p := range problems {
+		a.talk.warn(problemText(p) + "; it is not copied")
+	}
 }
 
 // bySource yields the entries of one source after the other.

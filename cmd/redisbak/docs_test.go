@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -13,7 +14,7 @@ import (
 // documents are those in which people look for what to type. docs/testing.md
 // says which fences in them are run, and how.
 func documents() []string {
-	return []string{"README.md", "docs/json.md", "docs/restore-by-hand.md"}
+	return []string{"README.md", "docs/json.md", "docs/restore-by-hand.md", exitCodesPage}
 }
 
 // project is the way from this package to the project's root.
@@ -145,7 +146,10 @@ func TestLinksLeadSomewhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, page := range append(pages, filepath.Join(project, "README.md"), filepath.Join(project, "CHANGELOG.md")) {
+	for _, page := range []string{"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"} {
+		pages = append(pages, filepath.Join(project, page))
+	}
+	for _, page := range pages {
 		text, err := os.ReadFile(page)
 		if err != nil {
 			t.Fatal(err)
@@ -158,5 +162,44 @@ func TestLinksLeadSomewhere(t *testing.T) {
 				t.Errorf("%s: %v", page, err)
 			}
 		}
+	}
+}
+
+// A page that names a test, to show that what it says is so, names one that
+// there is.
+func TestTestsThatPagesNameAreThere(t *testing.T) {
+	there := map[string]bool{}
+	err := filepath.WalkDir(project, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for _, found := range regexp.MustCompile(`(?m)^func (Test\w+)\(`).FindAllStringSubmatch(string(text), -1) {
+			there[found[1]] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages, err := filepath.Glob(filepath.Join(project, "docs/*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := 0
+	for _, page := range append(pages, filepath.Join(project, "CONTRIBUTING.md")) {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, found := range regexp.MustCompile("`(Test\\w+)[`/]").FindAllStringSubmatch(string(text), -1) {
+			named++
+			if !there[found[1]] {
+				t.Errorf("%s names %s, and there is no such test", page, found[1])
+			}
+		}
+	}
+	if named < 30 {
+		t.Errorf("only %d tests are named", named)
 	}
 }

@@ -177,7 +177,7 @@ func killedAtRandomMoments(t *testing.T, o enginetest.Options) {
 
 // againInto restores into the volume of a killed restore: either that works, or
 // what stands against it is said.
-func (h *home) againInto(volume string) {
+func (h *home) againInto(volume string) (restored bool) {
 	h.t.Helper()
 	r := h.run("restore", "--volume", volume, "--json")
 	switch r.code {
@@ -188,6 +188,7 @@ func (h *home) againInto(volume string) {
 	default:
 		r.must(h.t, exitFailure).says(h.t, volume, "not empty", "hint: restore into another volume")
 	}
+	return r.code == exitOK
 }
 
 // afterTheKills: one more snapshot leaves no trace of the dead ones, all of them

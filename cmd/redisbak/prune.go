@@ -141,6 +141,11 @@ func (a *app) pruneSource(ctx context.Context, r *repo.Repo, source string, p re
 // not there yet.
 func (a *app) survey(r *repo.Repo, source string, p retention.Policy, known []snapshot.ID, more ...retention.Snapshot) ([]outcome, error) {
 	listing, err := r.Survey(source, known...)
+	if as[*repo.UnsteadyError](err) {
+		// Without a lock, as in a dry run, a snapshot may have been committed
+		// between two looks. It is not, twice.
+		listing, err = r.Survey(source, known...)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -49,7 +49,7 @@ must not exist or be empty. With --start a container like the original is
 started on it; without, the lines that switch a compose file over are printed.`,
 		Example: `  redisbak restore --date 20260208
   redisbak restore redis-server --at "2h ago" --start
-  redisbak restore --id 20260208T031502Z-7k3f --volume redis-data-new --dry-run`,
+  redisbak restore --id 20260208T031502Z-7k3f --volume redis-new --dry-run`,
 		Args:              takes(0, 1),
 		ValidArgsFunction: a.completeSources,
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -1,7 +1,6 @@
 package enginetest
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -11,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -26,6 +26,8 @@ const (
 	Clean                // it ends there, as if that were all
 	Broken               // the connection breaks
 	Stall                // nothing more comes, and nothing ends
+	Lost                 // nothing of it comes, not even its head: the connection breaks
+	Resume               // Strike is called, and then the rest comes, as far as there is one
 )
 
 // Fault is something that goes wrong between a client and the engine.
@@ -37,12 +39,22 @@ type Fault struct {
 
 	Delay  time.Duration // before the request is passed on
 	Hang   bool          // it is never passed on, and never answered
+	Drop   bool          // it is never passed on, and the connection breaks
 	Status int           // answered with this, and never passed on
-	// Upload breaks the connection after so many bytes of the request's body.
+	// Upload breaks the connection after so many bytes of the request's body,
+	// or of what is sent on a connection that was taken over.
 	Upload int64
 	// Bytes of the answer's body come through before Then happens.
 	Bytes int64
 	Then  Ending
+	// Strike is called just before the connection breaks, or goes on.
+	Strike func()
+}
+
+func (f Fault) strike() {
+	if f.Strike != nil {
+		f.Strike()
+	}
 }
 
 // Request is one that came through a proxy.
@@ -51,7 +63,16 @@ type Request struct {
 	Path   string // without the API version
 	Query  url.Values
 	Header http.Header
+	// Body is what the client sent, what came on a connection that was taken
+	// over included, as far as it is kept. Up counts all of it, Down what came
+	// back.
+	Body     []byte
+	Up, Down int64
+	Status   int // of the answer; 0: there was none, or it took the connection over
 }
+
+// keptBody is how much of each request's body a proxy keeps.
+const keptBody = 1 << 20
 
 // Proxy stands between a client and a Docker engine, notes what is asked, and
 // does the harm it is told to.
@@ -63,8 +84,10 @@ type Proxy struct {
 
 	mu       sync.Mutex
 	faults   []*planned
-	requests []Request
+	requests []*Request
 	met      bool
+	refuses  bool
+	open     map[net.Conn]bool
 }
 
 type planned struct {
@@ -93,7 +116,7 @@ func StartProxyTo(t testing.TB, upstream string) *Proxy {
 		t.Fatal(err)
 	}
 	stop, cancel := context.WithCancel(context.Background())
-	p := &Proxy{socket: filepath.Join(dir, "s"), upstream: upstream, stop: stop}
+	p := &Proxy{socket: filepath.Join(dir, "s"), upstream: upstream, stop: stop, open: map[net.Conn]bool{}}
 	p.rt = &http.Transport{DisableCompression: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return p.dial(ctx)
 	}}
@@ -101,7 +124,7 @@ func StartProxyTo(t testing.TB, upstream string) *Proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &http.Server{Handler: p}
+	server := &http.Server{Handler: p, ConnState: p.admit}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -138,7 +161,47 @@ func (p *Proxy) Clear() {
 func (p *Proxy) Requests() []Request {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return append([]Request(nil), p.requests...)
+	requests := make([]Request, len(p.requests))
+	for i, r := range p.requests {
+		requests[i] = *r
+		requests[i].Body = slices.Clone(r.Body)
+	}
+	return requests
+}
+
+// Forget starts the notes anew.
+func (p *Proxy) Forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.requests, p.met = nil, false
+}
+
+// Refuse breaks all connections and takes no new one, as an engine does that
+// is gone; and Refuse(false) lets it come back.
+func (p *Proxy) Refuse(refuses bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refuses = refuses
+	for c := range p.open {
+		if refuses {
+			c.Close()
+		}
+	}
+}
+
+// admit keeps account of connections, and breaks them while there is to be no
+// engine.
+func (p *Proxy) admit(c net.Conn, state http.ConnState) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case state == http.StateClosed:
+		delete(p.open, c)
+	case p.refuses:
+		c.Close()
+	default:
+		p.open[c] = true
+	}
 }
 
 // Met tells whether a fault has hit a request yet.
@@ -156,11 +219,13 @@ func (p *Proxy) dial(ctx context.Context) (net.Conn, error) {
 var apiVersion = regexp.MustCompile(`^/v[0-9]+\.[0-9]+/`)
 
 // note records a request and picks the fault that hits it.
-func (p *Proxy) note(r *http.Request) Fault {
+func (p *Proxy) note(r *http.Request) (*traffic, Fault) {
 	path := apiVersion.ReplaceAllString(r.URL.Path, "/")
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.requests = append(p.requests, Request{Method: r.Method, Path: path, Query: r.URL.Query(), Header: r.Header.Clone()})
+	noted := &Request{Method: r.Method, Path: path, Query: r.URL.Query(), Header: r.Header.Clone()}
+	p.requests = append(p.requests, noted)
+	about := &traffic{p, noted}
 	for _, f := range p.faults {
 		if f.Method != "" && f.Method != r.Method || !f.path.MatchString(path) {
 			continue
@@ -168,30 +233,78 @@ func (p *Proxy) note(r *http.Request) Fault {
 		f.seen++
 		if f.seen > f.Skip && (f.Times == 0 || f.seen <= f.Skip+f.Times) {
 			p.met = true
-			return f.Fault
+			return about, f.Fault
 		}
 	}
-	return Fault{}
+	return about, Fault{}
+}
+
+// traffic is where the bytes of one request are noted.
+type traffic struct {
+	p *Proxy
+	r *Request
+}
+
+func (t *traffic) up(b []byte) {
+	t.p.mu.Lock()
+	defer t.p.mu.Unlock()
+	t.r.Up += int64(len(b))
+	t.r.Body = append(t.r.Body, b[:min(len(b), keptBody-len(t.r.Body))]...)
+}
+
+func (t *traffic) down(b []byte) {
+	t.p.mu.Lock()
+	defer t.p.mu.Unlock()
+	t.r.Down += int64(len(b))
+}
+
+func (t *traffic) answered(status int) {
+	t.p.mu.Lock()
+	defer t.p.mu.Unlock()
+	t.r.Status = status
+}
+
+// seen notes what is read.
+type seen struct {
+	io.Reader
+	note func([]byte)
+}
+
+func (s seen) Read(b []byte) (int, error) {
+	n, err := s.Reader.Read(b)
+	s.note(b[:n])
+	return n, err
 }
 
 // ServeHTTP passes one request on.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	f := p.note(r)
+	about, f := p.note(r)
+	r.Body = struct {
+		io.Reader
+		io.Closer
+	}{seen{r.Body, about.up}, r.Body}
 	if f.Delay > 0 {
 		p.wait(r, time.After(f.Delay))
+	}
+	if (f.Drop || f.Status != 0) && r.ContentLength > 0 {
+		_, _ = io.Copy(io.Discard, r.Body) // it is noted, not passed on
 	}
 	switch {
 	case f.Hang:
 		p.wait(r, nil)
 		panic(http.ErrAbortHandler)
+	case f.Drop:
+		f.strike()
+		panic(http.ErrAbortHandler)
 	case f.Status != 0:
+		about.answered(f.Status)
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(f.Status)
 		fmt.Fprintf(w, `{"message":"injected %d"}`, f.Status)
 	case r.Header.Get("Upgrade") != "":
-		p.splice(w, r)
+		p.splice(w, r, f, about)
 	default:
-		p.forward(w, r, f)
+		p.forward(w, r, f, about)
 	}
 }
 
@@ -205,18 +318,26 @@ func (p *Proxy) wait(r *http.Request, until <-chan time.Time) {
 	}
 }
 
-func (p *Proxy) forward(w http.ResponseWriter, r *http.Request, f Fault) {
+func (p *Proxy) forward(w http.ResponseWriter, r *http.Request, f Fault, about *traffic) {
 	out := r.Clone(r.Context())
 	out.RequestURI = ""
 	out.URL.Scheme, out.URL.Host = "http", "engine"
-	if f.Upload > 0 {
-		out.Body = io.NopCloser(io.MultiReader(io.LimitReader(r.Body, f.Upload), brokenReader{}))
+	switch {
+	case f.Upload > 0:
+		out.Body = io.NopCloser(io.MultiReader(io.LimitReader(r.Body, f.Upload), brokenReader{f}))
+	case r.ContentLength == 0:
+		out.Body = http.NoBody // the wrapped one would be sent in chunks
 	}
 	answer, err := p.rt.RoundTrip(out)
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
 	defer answer.Body.Close()
+	about.answered(answer.StatusCode)
+	if f.Then == Lost {
+		f.strike()
+		panic(http.ErrAbortHandler)
+	}
 	header := w.Header()
 	for name, values := range answer.Header {
 		header[name] = values
@@ -225,15 +346,21 @@ func (p *Proxy) forward(w http.ResponseWriter, r *http.Request, f Fault) {
 		header.Del("Content-Length")
 	}
 	w.WriteHeader(answer.StatusCode)
-	var body io.Reader = answer.Body
+	var body io.Reader = seen{answer.Body, about.down}
 	if f.Then != Whole {
-		body = io.LimitReader(answer.Body, f.Bytes)
+		body = io.LimitReader(body, f.Bytes)
 	}
 	if err := pass(w, body); err != nil {
 		panic(http.ErrAbortHandler)
 	}
 	switch f.Then {
+	case Resume:
+		f.strike()
+		if err := pass(w, seen{answer.Body, about.down}); err != nil {
+			panic(http.ErrAbortHandler)
+		}
 	case Broken:
+		f.strike()
 		panic(http.ErrAbortHandler)
 	case Stall:
 		p.wait(r, nil)
@@ -241,9 +368,13 @@ func (p *Proxy) forward(w http.ResponseWriter, r *http.Request, f Fault) {
 	}
 }
 
-type brokenReader struct{}
+// brokenReader is the end of an upload that a fault breaks off.
+type brokenReader struct{ f Fault }
 
-func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+func (b brokenReader) Read([]byte) (int, error) {
+	b.f.strike()
+	return 0, io.ErrUnexpectedEOF
+}
 
 // pass copies a body, and sends each piece at once.
 func pass(w http.ResponseWriter, body io.Reader) error {
@@ -268,36 +399,5 @@ func pass(w http.ResponseWriter, body io.Reader) error {
 		if err != nil {
 			return err
 		}
-	}
-}
-
-// splice joins the two connections of a request that takes its own over.
-func (p *Proxy) splice(w http.ResponseWriter, r *http.Request) {
-	up, err := p.dial(r.Context())
-	if err != nil {
-		panic(http.ErrAbortHandler)
-	}
-	defer up.Close()
-	if err := r.Write(up); err != nil {
-		panic(http.ErrAbortHandler)
-	}
-	down, buffered, err := w.(http.Hijacker).Hijack()
-	if err != nil {
-		panic(http.ErrAbortHandler)
-	}
-	defer down.Close()
-	defer context.AfterFunc(p.stop, func() { up.Close(); down.Close() })()
-	both := make(chan struct{}, 2)
-	go func() { pump(up, buffered.Reader); both <- struct{}{} }()
-	go func() { pump(down, bufio.NewReader(up)); both <- struct{}{} }()
-	<-both
-	<-both
-}
-
-// pump copies one direction and hands its end on.
-func pump(to net.Conn, from io.Reader) {
-	_, _ = io.Copy(to, from)
-	if half, ok := to.(interface{ CloseWrite() error }); ok {
-		_ = half.CloseWrite()
 	}
 }

@@ -34,6 +34,7 @@ func fakeEngine(t *testing.T) (socket string, uploads <-chan int64) {
 			}
 			got <- n
 		case r.Header.Get("Upgrade") != "":
+			io.Copy(io.Discard, r.Body)
 			conn, rw, err := w.(http.Hijacker).Hijack()
 			if err != nil {
 				return
@@ -97,6 +98,9 @@ func TestProxyDoesTheHarmItIsToldTo(t *testing.T) {
 		"stall":      {Fault{Path: "archive", Then: Stall, Bytes: 700}, 200, 700, late},
 		"hang":       {Fault{Path: "archive", Hang: true}, 0, 0, late},
 		"delay":      {Fault{Path: "archive", Delay: time.Hour}, 0, 0, late},
+		"resume":     {Fault{Path: "archive", Then: Resume, Bytes: 700}, 200, payloadSize, none},
+		"drop":       {Fault{Path: "archive", Drop: true}, 0, 0, broken},
+		"lost":       {Fault{Path: "archive", Then: Lost}, 0, 0, broken},
 		"other verb": {Fault{Path: "archive", Method: http.MethodPut, Hang: true}, 200, payloadSize, none},
 	}
 	for name, test := range tests {
@@ -159,7 +163,98 @@ type endless struct{}
 
 func (endless) Read(p []byte) (int, error) { return len(p), nil }
 
+// takeOver asks for a connection of one's own, sends text on it and returns
+// what comes back.
+func takeOver(t *testing.T, p *Proxy, text string) (string, error) {
+	t.Helper()
+	conn, err := net.Dial("unix", strings.TrimPrefix(p.Host(), "unix://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(5 * time.Second))
+	io.WriteString(conn, "POST /exec/x/start HTTP/1.1\r\nHost: engine\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 2\r\n\r\n{}")
+	io.WriteString(conn, text)
+	if err := conn.(*net.UnixConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := io.ReadAll(conn)
+	return string(answer), err
+}
+
 func TestProxyJoinsConnections(t *testing.T) {
+	socket, _ := fakeEngine(t)
+	for name, c := range map[string]struct {
+		fault   Fault
+		head    bool
+		comes   string
+		strikes int
+	}{
+		"whole":             {Fault{Path: "^/other$", Drop: true}, true, "hello", 0},
+		"never passed on":   {Fault{Drop: true}, false, "", 1},
+		"no answer":         {Fault{Then: Lost}, false, "", 1},
+		"cut on its way":    {Fault{Upload: 3}, true, "", 1},
+		"cut on the return": {Fault{Then: Broken, Bytes: 2}, true, "he", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := StartProxyTo(t, socket)
+			strikes := make(chan bool, 2)
+			c.fault.Strike = func() { strikes <- true }
+			p.Inject(c.fault)
+			answer, err := takeOver(t, p, "hello")
+			if c.strikes == 0 && err != nil {
+				t.Error(err)
+			}
+			if strings.HasPrefix(answer, "HTTP/1.1 101 ") != c.head || !strings.HasSuffix(answer, c.comes) || c.strikes > 0 && strings.HasSuffix(answer, "hello") {
+				t.Errorf("got %q, %v", answer, err)
+			}
+			if len(strikes) != c.strikes {
+				t.Errorf("struck %d times, want %d", len(strikes), c.strikes)
+			}
+		})
+	}
+}
+
+func TestProxyNotesWhatPasses(t *testing.T) {
+	socket, uploads := fakeEngine(t)
+	p := StartProxyTo(t, socket)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, "http://engine/archive", io.LimitReader(endless{}, 2*keptBody))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := through(p).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if n := <-uploads; n != 2*keptBody {
+		t.Errorf("the engine got %d bytes", n)
+	}
+	if _, _, err := get(t, p, "/x"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := takeOver(t, p, "hello"); err != nil {
+		t.Fatal(err)
+	}
+	got := p.Requests()
+	if len(got) != 3 {
+		t.Fatalf("noted %+v", got)
+	}
+	if r := got[0]; r.Up != 2*keptBody || len(r.Body) != keptBody || r.Status != 200 {
+		t.Errorf("of the upload: %d bytes, %d kept, status %d", r.Up, len(r.Body), r.Status)
+	}
+	if r := got[1]; r.Up != 0 || r.Down != payloadSize || r.Status != 200 {
+		t.Errorf("of the download: %d up, %d down, status %d", r.Up, r.Down, r.Status)
+	}
+	if r := got[2]; string(r.Body) != "{}hello" || r.Down != int64(len("hello")) {
+		t.Errorf("of the connection that was taken over: %q, %d down", r.Body, r.Down)
+	}
+	if p.Forget(); len(p.Requests()) != 0 {
+		t.Error("nothing is forgotten")
+	}
+}
+
+func TestProxyPlaysAnEngineThatIsGone(t *testing.T) {
 	socket, _ := fakeEngine(t)
 	p := StartProxyTo(t, socket)
 	conn, err := net.Dial("unix", strings.TrimPrefix(p.Host(), "unix://"))
@@ -170,11 +265,18 @@ func TestProxyJoinsConnections(t *testing.T) {
 	conn.SetDeadline(time.Now().Add(5 * time.Second))
 	io.WriteString(conn, "POST /exec/x/start HTTP/1.1\r\nHost: engine\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n\r\n")
 	io.WriteString(conn, "hello")
-	if err := conn.(*net.UnixConn).CloseWrite(); err != nil {
-		t.Fatal(err)
+	if !Poll(5*time.Second, func() bool { r := p.Requests(); return len(r) == 1 && r[0].Down == 5 }) {
+		t.Fatal("the connection is not joined")
 	}
-	answer, err := io.ReadAll(conn)
-	if err != nil || !bytes.HasPrefix(answer, []byte("HTTP/1.1 101 ")) || !bytes.HasSuffix(answer, []byte("\r\n\r\nhello")) {
-		t.Errorf("got %q, %v", answer, err)
+	p.Refuse(true)
+	if _, err := io.ReadAll(conn); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("an open connection outlives the engine")
+	}
+	if _, _, err := get(t, p, "/x"); err == nil {
+		t.Error("a new connection is taken")
+	}
+	p.Refuse(false)
+	if status, _, err := get(t, p, "/x"); status != 200 || err != nil {
+		t.Errorf("afterwards: %d, %v", status, err)
 	}
 }

@@ -66,10 +66,7 @@ func kindsOfFiles() []string {
 }
 
 func TestFault35EveryFlippedBitIsFound(t *testing.T) {
-	flips := 20
-	if os.Getenv("REDISBAK_TEST_FULL") == "1" {
-		flips = 200
-	}
+	flips := tenth(200)
 	r, all := tenSnapshots(t)
 	rng := rand.New(rand.NewPCG(35, 0))
 	for _, kind := range kindsOfFiles() {

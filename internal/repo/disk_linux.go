@@ -28,3 +28,13 @@ func dropCache(f *os.File) {
 	_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
 	_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_SEQUENTIAL)
 }
+
+// fileSystem tells the file system of path from others; all zeros where it does
+// not say.
+func fileSystem(path string) [2]int32 {
+	var st unix.Statfs_t
+	if _, err := again(func() (int, error) { return 0, unix.Statfs(path, &st) }); err != nil {
+		return [2]int32{}
+	}
+	return st.Fsid.Val
+}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path"
 	"path/filepath"
 	"slices"
@@ -45,7 +46,15 @@ func (r *Repo) Begin(ctx context.Context, source string, id snapshot.ID, lock *L
 		return nil, fmt.Errorf("begin snapshot %s: %w", id, err)
 	}
 	dir := filepath.Join(r.sourceDir(source), draftPrefix+string(id))
-	if err := r.disk.Mkdir(dir); err != nil {
+	err := r.disk.Mkdir(dir)
+	if errors.Is(err, fs.ErrExist) {
+		// An import has the same id each time. What holds the draft's name while
+		// the lock is ours was left by one that was killed.
+		if err = r.disk.RemoveAll(dir); err == nil {
+			err = r.disk.Mkdir(dir)
+		}
+	}
+	if err != nil {
 		return nil, fmt.Errorf("begin snapshot %s: %w", id, writeError(err))
 	}
 	return &Draft{repo: r, lock: lock, source: source, id: id, dir: dir}, nil

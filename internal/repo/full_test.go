@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -114,7 +115,7 @@ func TestFault33FullDisk(t *testing.T) {
 }
 
 func mkdirAndFill(t *testing.T, r *Repo) string {
-	if err := os.Remove(filepath.Join(r.Dir(), ".ballast")); err != nil {
+	if err := os.RemoveAll(filepath.Join(r.Dir(), ".ballast")); err != nil {
 		t.Fatal(err)
 	}
 	draft := mkdir(t, filepath.Join(r.sourceDir("sessions"), draftPrefix+"20260208T031502Z-dead"))
@@ -176,4 +177,52 @@ func TestReadOnlyFileSystemIsToldApart(t *testing.T) {
 	if got := fmt.Sprint(r.Warnings()); got != "[]" {
 		t.Errorf("warnings %s", got)
 	}
+}
+
+// useUpInodes makes files in dir until the file system has no more.
+func useUpInodes(t *testing.T, dir string) {
+	t.Helper()
+	for i := range 10_000 {
+		err := os.WriteFile(filepath.Join(dir, strconv.Itoa(i)), nil, 0o600)
+		if errors.Is(err, unix.ENOSPC) {
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Fatal("the inodes never ran out")
+}
+
+// Prune is what one does when the disk is full: it works without a free byte
+// and a free inode, also where nobody ever took its lock before.
+func TestFault33PruneOnAFullDisk(t *testing.T) {
+	r, ok := smallDisk(t, "size=4m,nr_inodes=100")
+	if !ok {
+		return // each step of a prune is failed with ENOSPC by TestFault47
+	}
+	from := newRepo(t)
+	all := history(t, from, 6)
+	for _, e := range all {
+		if _, err := imported(t, r, e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mkdirAndFill(t, r)
+	ballast(t, r, 0)
+	useUpInodes(t, mkdir(t, filepath.Join(r.Dir(), "files")))
+	lock := remover(t, r)
+	defer lock.Release()
+	listing, err := r.Survey("sessions", all[0].Manifest.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	removed, _, err := r.Prune(t.Context(), lock, listing.Snapshots[2:])
+	if err != nil || !equal(removed, idsOf(all[2:])) {
+		t.Errorf("prune on a full disk: removed %v, %v", removed, err)
+	}
+	if gone, err := r.sweep(t.Context(), "sessions"); err != nil || len(gone) != 1 {
+		t.Errorf("repair on a full disk: %v, %v", gone, err)
+	}
+	mustBeWhole(t, r, idsOf(all[:2])...)
 }

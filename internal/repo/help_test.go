@@ -2,6 +2,7 @@ package repo
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -25,7 +26,7 @@ func newRepo(t testing.TB) *Repo {
 	return r
 }
 
-// quickDisk flushes nothing. It is for tests that are not about what a disk
+// quickDisk flushes nothing, and reads from memory. It is for tests that are not about what a disk
 // keeps, of which there are many.
 type quickDisk struct{ osDisk }
 
@@ -37,6 +38,8 @@ func (d quickDisk) Create(path string) (file, error) {
 	f, err := d.osDisk.Create(path)
 	return quickFile{f}, err
 }
+
+func (quickDisk) Open(path string) (readback, error) { return openRegular(path) }
 
 func (quickFile) Sync() error { return nil }
 
@@ -97,12 +100,16 @@ func describe(id snapshot.ID, source string, files ...snapshot.File) *snapshot.M
 
 // fill writes the payload of a draft and says what was written.
 func fill(d *Draft, c snapshot.Compression, content []byte) (snapshot.File, error) {
+	return fillFrom(d, c, bytes.NewReader(content))
+}
+
+func fillFrom(d *Draft, c snapshot.Compression, content io.Reader) (snapshot.File, error) {
 	name := snapshot.RDBName + c.Suffix()
 	df, err := d.Create(name, c)
 	if err != nil {
 		return snapshot.File{}, err
 	}
-	if _, err := io.Copy(df, bytes.NewReader(content)); err != nil {
+	if _, err := io.Copy(df, content); err != nil {
 		return snapshot.File{}, errors.Join(err, df.Close())
 	}
 	if err := df.Close(); err != nil {
@@ -117,6 +124,7 @@ type draftOptions struct {
 	source  string
 	id      snapshot.ID
 	content []byte
+	stream  io.Reader // instead of content
 	change  func(*snapshot.Manifest)
 }
 
@@ -124,11 +132,18 @@ type draftOptions struct {
 // release.
 func take(t testing.TB, r *Repo, lock *Lock, o draftOptions) (Entry, error) {
 	t.Helper()
-	d, err := r.Begin(t.Context(), o.source, o.id, lock)
+	return takeUntil(t.Context(), r, lock, o)
+}
+
+func takeUntil(ctx context.Context, r *Repo, lock *Lock, o draftOptions) (Entry, error) {
+	d, err := r.Begin(ctx, o.source, o.id, lock)
 	if err != nil {
 		return Entry{}, err
 	}
-	f, err := fill(d, snapshot.Gzip, o.content)
+	if o.stream == nil {
+		o.stream = bytes.NewReader(o.content)
+	}
+	f, err := fillFrom(d, snapshot.Gzip, o.stream)
 	if err != nil {
 		return Entry{}, errors.Join(err, d.Abort())
 	}
@@ -136,7 +151,7 @@ func take(t testing.TB, r *Repo, lock *Lock, o draftOptions) (Entry, error) {
 	if o.change != nil {
 		o.change(m)
 	}
-	e, err := d.Commit(t.Context(), m)
+	e, err := d.Commit(ctx, m)
 	return e, errors.Join(err, d.Abort())
 }
 
@@ -229,4 +244,12 @@ func read(t testing.TB, path string) []byte {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// tenth is n at full size, and else a tenth of it.
+func tenth(n int) int {
+	if os.Getenv("REDISBAK_TEST_FULL") == "1" {
+		return n
+	}
+	return n / 10
 }

@@ -41,12 +41,18 @@ func (r *Repo) Has(ctx context.Context, e Entry) (bool, error) {
 		}
 		found := r.load(p)
 		switch {
+		case found.gone:
+			return false, nil
 		case !found.ok:
 			return false, &DamagedError{Problem: found.problems[0], Err: found.err}
 		case found.entry.ManifestSHA256 != e.ManifestSHA256:
 			return false, &ConflictError{ID: e.Manifest.ID, Source: source, Dir: r.dir}
 		}
-		return true, found.entry.Sound(ctx)
+		err := found.entry.Sound(ctx)
+		if err != nil && vanished(found.entry.Dir) {
+			return false, nil
+		}
+		return true, err
 	}
 	return false, nil
 }
@@ -73,19 +79,22 @@ func (r *Repo) Import(ctx context.Context, e Entry, lock *Lock, progress func(n 
 	if err != nil {
 		return Entry{}, err
 	}
+	now := Entry{Manifest: e.Manifest, Dir: e.Dir, ManifestSHA256: e.ManifestSHA256}
 	arrived, err := d.commit(ctx, func() (Entry, error) {
 		for _, f := range e.Manifest.Files {
 			if err := d.fetch(ctx, e, f, progress); err != nil {
 				return Entry{}, err
 			}
 		}
-		more, err := e.mutable()
+		now.readProof()
+		now.readMarks()
+		more, err := now.mutable()
 		if err != nil {
 			return Entry{}, err
 		}
 		return d.seal(ctx, e.Manifest, text, more...)
 	})
-	arrived.Proof, arrived.Marks = e.Proof, e.Marks
+	arrived.Proof, arrived.Marks = now.Proof, now.Marks
 	return arrived, errors.Join(err, d.Abort())
 }
 

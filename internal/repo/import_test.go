@@ -87,6 +87,24 @@ func TestImportCopiesEveryByte(t *testing.T) {
 	}
 }
 
+// A copy of many snapshots takes hours, and marks are set meanwhile: those that
+// a snapshot has when it is copied count.
+func TestImportCopiesMarksAndProofAsTheyAreThen(t *testing.T) {
+	from, to := newRepo(t), newRepo(t)
+	e := commit(t, from, "sessions", day(8), 8, nil)
+	if err := from.WriteProof(t.Context(), e, proof(e, snapshot.Passed)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := from.UpdateMarks(t.Context(), e, func(m *snapshot.Marks) error { m.Pinned = true; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	got, err := imported(t, to, e) // as it was listed before
+	if err != nil || !got.Marks.Pinned || got.Verified() != Passed {
+		t.Errorf("the copy is %+v, %v", got, err)
+	}
+	mustBeCopy(t, e.Dir, got.Dir)
+}
+
 // The text of the manifest is copied, not written anew.
 func TestImportKeepsMembersOfALaterVersion(t *testing.T) {
 	from, to := newRepo(t), newRepo(t)
@@ -182,6 +200,28 @@ func TestHasTellsASnapshotFromAnotherOfItsName(t *testing.T) {
 	var damaged *DamagedError
 	if _, err := to.Has(t.Context(), e); !errors.As(err, &damaged) {
 		t.Errorf("a damaged copy: %v", err)
+	}
+}
+
+// Every byte is flushed and read back before the copy takes its name.
+func TestImportOrderOfSteps(t *testing.T) {
+	from, to := newRepo(t), newRepo(t)
+	e := furnished(t, from, 1)[0]
+	d := &faultyDisk{disk: osDisk{}}
+	to.disk = d
+	if _, err := imported(t, to, e); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"mkdir sessions", "mkdir draft", "create dump.rdb.gz", "write dump.rdb.gz", "sync dump.rdb.gz",
+		"close dump.rdb.gz", "open dump.rdb.gz", "read dump.rdb.gz"}
+	for _, name := range []string{snapshot.ManifestName, snapshot.SumsName, snapshot.ProofName, snapshot.MarksName} {
+		for _, op := range []string{"create ", "write ", "sync ", "close ", "open ", "read "} {
+			want = append(want, op+name)
+		}
+	}
+	want = append(want, "syncdir draft", "rename "+string(e.Manifest.ID), "syncdir sessions", "syncdir repo")
+	if got := inShort(d.steps); !equal(got, want) {
+		t.Errorf("the steps of an import are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
 

@@ -38,6 +38,7 @@ const (
 
 	repoIDLength = 32
 	runIDLength  = 16
+	placeLength  = 8 // of a run's id: where its repository lies
 
 	markerLimit   = 4 << 10
 	manifestLimit = 1 << 20

@@ -79,6 +79,9 @@ func (r *Repo) List(source string) (Listing, error) {
 	found := r.loadAll(places)
 	var l Listing
 	for _, f := range found {
+		if f.gone {
+			continue
+		}
 		if f.ok {
 			l.Snapshots = append(l.Snapshots, f.entry)
 		}
@@ -116,6 +119,9 @@ func (r *Repo) Get(prefix string) (Entry, error) {
 		return Entry{}, &AmbiguousError{Prefix: prefix, IDs: ids}
 	}
 	f := r.load(match[0])
+	if f.gone {
+		return Entry{}, &NotFoundError{ID: prefix}
+	}
 	if !f.ok {
 		return Entry{}, &DamagedError{Problem: f.problems[0], Err: f.err}
 	}
@@ -172,6 +178,7 @@ func (r *Repo) places(source string) ([]place, error) {
 type loaded struct {
 	entry    Entry
 	ok       bool
+	gone     bool // it was removed after its name was read
 	problems []Problem
 	err      error // what the problem of one that is not ok came from, if anything
 }
@@ -217,6 +224,7 @@ func (r *Repo) load(p place) loaded {
 	case err != nil:
 		l := problem(snapshot.ManifestName, "%s", reason(err))
 		l.err = err
+		l.gone = errors.Is(err, fs.ErrNotExist) && vanished(dir)
 		return l
 	case string(m.ID) != p.id:
 		return problem(snapshot.ManifestName, "it is of snapshot %s", m.ID)
@@ -228,6 +236,14 @@ func (r *Repo) load(p place) loaded {
 	e.readProof()
 	e.readMarks()
 	return loaded{entry: e, ok: true, problems: e.Problems}
+}
+
+// vanished says whether what lay at path, whose name was read just now, is not
+// there any more. Who takes no lock can meet that: a snapshot was pruned
+// meanwhile, and nothing is wrong with it.
+func vanished(path string) bool {
+	_, err := os.Lstat(path)
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // readProof reads proof.json. One that cannot be trusted counts as none.

@@ -78,7 +78,23 @@ func (r *Repo) LockWriter(ctx context.Context, source string, wait time.Duration
 	if err := r.disk.Mkdir(dir); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("create source %s: %w", source, writeError(err))
 	}
-	return r.wait(ctx, request{source: source, file: writerLock, kind: "write", exclusive: true, run: run}, wait)
+	l, err := r.wait(ctx, request{source: source, file: writerLock, kind: "write", exclusive: true, run: run}, wait)
+	if err == nil {
+		r.makeKeepLock(source)
+	}
+	return l, err
+}
+
+// makeKeepLock makes the file of a source's keep lock where there is none yet,
+// so that who removes snapshots finds it on a disk that they have filled. A disk
+// that has no room for it now has none for a snapshot.
+func (r *Repo) makeKeepLock(source string) {
+	if _, err := os.Lstat(filepath.Join(r.sourceDir(source), keepLock)); !errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	if l, err := r.try(request{source: source, file: keepLock, kind: "keep"}); err == nil {
+		l.f.Close()
+	}
 }
 
 // LockKeep takes a share of the lock that makes all snapshots of a source stay.

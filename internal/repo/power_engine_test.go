@@ -25,7 +25,7 @@ type loopDisk struct {
 	dir    string
 }
 
-func newLoopDisk(t *testing.T) *loopDisk {
+func newLoopDisk(t *testing.T, options ...string) *loopDisk {
 	t.Helper()
 	base := t.TempDir()
 	image := filepath.Join(base, "image")
@@ -34,7 +34,7 @@ func newLoopDisk(t *testing.T) *loopDisk {
 	if err := os.Truncate(image, 64<<20); err != nil {
 		t.Fatal(err)
 	}
-	l.run("mkfs.ext4", "-q", "-F", image)
+	l.run(append(append([]string{"mkfs.ext4", "-q", "-F"}, options...), image)...)
 	// One device for all mounts: one that umount takes away may still be going
 	// when the next mount finds it.
 	l.device = strings.TrimSpace(l.run("losetup", "--find", "--show", image))
@@ -76,6 +76,19 @@ func (l *loopDisk) cut() error {
 	}
 	defer d.Close()
 	return unix.IoctlSetPointerInt(int(d.Fd()), shutdown, noLogFlush)
+}
+
+// flush writes all that waits in memory.
+func (l *loopDisk) flush() {
+	l.t.Helper()
+	d, err := os.Open(l.dir)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	defer d.Close()
+	if err := unix.Syncfs(int(d.Fd())); err != nil {
+		l.t.Fatal(err)
+	}
 }
 
 // restart mounts the disk as it is after the cut. A container that starts at this

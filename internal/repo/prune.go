@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/redisbak/redisbak/snapshot"
 )
 
@@ -58,29 +60,46 @@ func (r *Repo) Prune(ctx context.Context, lock *Lock, doomed []Entry) (removed, 
 			spared = append(spared, id)
 			continue
 		}
-		if err := r.retire(lock, e); err != nil {
+		name, err := r.retire(lock, e)
+		if err != nil {
 			return removed, spared, fmt.Errorf("prune snapshot %s: %w", id, writeError(err))
 		}
 		removed = append(removed, id)
-		if err := r.removeRetired(e.Manifest.Source.Name, prunedPrefix+string(id)); err != nil {
+		if err := r.removeRetired(e.Manifest.Source.Name, name); err != nil {
 			return removed, spared, fmt.Errorf("prune snapshot %s: %w", id, writeError(err))
 		}
 	}
 	return removed, spared, nil
 }
 
-// retire takes a snapshot's name away.
-func (r *Repo) retire(lock *Lock, e Entry) error {
+// retire takes a snapshot's name away, and returns the one that it has now.
+func (r *Repo) retire(lock *Lock, e Entry) (string, error) {
 	source, id := e.Manifest.Source.Name, string(e.Manifest.ID)
 	if !lock.isRemover(r, source) {
-		return fmt.Errorf("the remove lock of source %s is not held", source)
+		return "", fmt.Errorf("the remove lock of source %s is not held", source)
 	}
 	if err := errors.Join(lock.Held(), r.present()); err != nil {
-		return err
+		return "", err
 	}
 	dir := r.sourceDir(source)
-	return r.disk.Rename(filepath.Join(dir, id), filepath.Join(dir, prunedPrefix+id))
+	var err error
+	for _, name := range []string{prunedPrefix + id, prunedPrefix + id[len(id)-shortName:]} {
+		err = r.disk.Rename(filepath.Join(dir, id), filepath.Join(dir, name))
+		if err == nil {
+			return name, nil
+		}
+		// A disk without a free block has none for a directory that must grow
+		// for a longer name. A short one finds room between the others.
+		if !errors.Is(err, unix.ENOSPC) && !errors.Is(err, unix.EDQUOT) {
+			break
+		}
+	}
+	return "", err
 }
+
+// shortName is as much of an id as a retired snapshot needs where there is no
+// room for all of it.
+const shortName = 4
 
 // removeRetired deletes a retired snapshot. Its new name must last before the
 // first of its files goes: else a loss of power could give the old name back to

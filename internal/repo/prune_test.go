@@ -110,7 +110,9 @@ func failingPrune(t *testing.T, r *Repo, doomed []Entry, k int, fail func(int) e
 	removed, _, err := r.Prune(t.Context(), lock, doomed)
 	lock.die()
 	r.disk = osDisk{}
-	if (err == nil) != (k == 0) {
+	// Where there is no room for one name there may be for another.
+	mended := k > 0 && errors.Is(fail(k), unix.ENOSPC) && strings.HasPrefix(d.steps[k-1], "rename ")
+	if (err == nil) != (k == 0 || mended) {
 		t.Errorf("step %d failed: %v", k, err)
 	}
 	var want []snapshot.ID
@@ -123,28 +125,44 @@ func failingPrune(t *testing.T, r *Repo, doomed []Entry, k int, fail func(int) e
 	return d.steps
 }
 
-// pruneAgain: the next run sweeps, and prunes what a failed one has not.
+// pruneAgain: the next run sweeps, and prunes what a failed one has not. The one
+// after that has nothing to do.
 func pruneAgain(t *testing.T, r *Repo, stay []Entry) {
 	t.Helper()
 	if err := r.Sweep(t.Context(), "sessions"); err != nil {
 		t.Fatal(err)
 	}
-	if left, err := r.leftover("sessions"); err != nil || len(left) > 0 {
-		t.Errorf("the sweep left %v, %v", left, err)
-	}
-	listing, err := r.Survey("sessions")
-	if err != nil {
-		t.Fatal(err)
-	}
-	doomed := slices.DeleteFunc(listing.Snapshots, func(e Entry) bool {
-		return slices.Contains(idsOf(stay), e.Manifest.ID)
-	})
+	mustBeTidy(t, r)
 	lock := remover(t, r)
 	defer lock.Release()
-	if _, _, err := r.Prune(t.Context(), lock, doomed); err != nil {
-		t.Fatal(err)
+	for again := range 2 {
+		listing, err := r.Survey("sessions")
+		if err != nil {
+			t.Fatal(err)
+		}
+		doomed := slices.DeleteFunc(listing.Snapshots, func(e Entry) bool {
+			return slices.Contains(idsOf(stay), e.Manifest.ID)
+		})
+		removed, spared, err := r.Prune(t.Context(), lock, doomed)
+		if err != nil || len(spared) > 0 || again > 0 && len(removed) > 0 {
+			t.Fatalf("prune %d removed %v and spared %v: %v", again+1, removed, spared, err)
+		}
+		mustBeWhole(t, r, idsOf(stay)...)
 	}
-	mustBeWhole(t, r, idsOf(stay)...)
+	mustBeTidy(t, r)
+}
+
+// mustBeTidy checks that no draft, no retired snapshot and no run is left.
+func mustBeTidy(t testing.TB, r *Repo) {
+	t.Helper()
+	left, err := r.leftover("sessions")
+	runs, runsErr := os.ReadDir(r.runsDir())
+	if errors.Is(runsErr, fs.ErrNotExist) {
+		runsErr = nil
+	}
+	if err := errors.Join(err, runsErr); err != nil || len(left) > 0 || len(runs) > 0 {
+		t.Errorf("left: %v and runs %v, %v", left, runs, err)
+	}
 }
 
 // Who deletes must hold the lock for it, and must still hold it.

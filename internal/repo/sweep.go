@@ -17,20 +17,29 @@ import (
 // somebody may still be writing is left for another time, silently; a source
 // that is not there yet has nothing to sweep.
 func (r *Repo) Sweep(ctx context.Context, source string) error {
+	_, err := r.sweep(ctx, source)
+	return err
+}
+
+// sweep is Sweep for one who wants to know what went: names, relative to the
+// source's directory.
+func (r *Repo) sweep(ctx context.Context, source string) ([]string, error) {
 	if err := r.present(); err != nil {
-		return err
+		return nil, err
 	}
 	names, err := r.leftover(source)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return errors.Join(r.sweepRuns(), r.sweepDrafts(ctx, source, names), r.sweepRetired(ctx, source, names))
+	b := broom{repo: r, source: source}
+	err = errors.Join(r.sweepRuns(), b.drafts(ctx, names), b.retired(ctx, names))
+	slices.Sort(b.gone)
+	return b.gone, err
 }
 
-// Repair sweeps all sources for one who wants to know what went, and returns
-// the names of it, relative to the repository. Nothing but drafts and retired
-// snapshots ever goes. It takes each source's remove lock in turn, and waits up
-// to wait for it.
+// Repair sweeps all sources, and returns the names of what went, relative to
+// the repository. Nothing but drafts and retired snapshots ever goes. It takes
+// the remove lock of each source that has any, and waits up to wait for it.
 func (r *Repo) Repair(ctx context.Context, wait time.Duration) (gone []string, err error) {
 	sources, err := r.sources()
 	if err != nil {
@@ -48,8 +57,8 @@ func (r *Repo) Repair(ctx context.Context, wait time.Duration) (gone []string, e
 }
 
 func (r *Repo) repair(ctx context.Context, source string, wait time.Duration) ([]string, error) {
-	before, err := r.leftover(source)
-	if err != nil || len(before) == 0 {
+	names, err := r.leftover(source)
+	if err != nil || len(names) == 0 {
 		return nil, err
 	}
 	lock, err := r.LockRemove(ctx, source, wait, "")
@@ -57,37 +66,56 @@ func (r *Repo) repair(ctx context.Context, source string, wait time.Duration) ([
 		return nil, err
 	}
 	defer lock.Release()
-	swept := r.Sweep(ctx, source)
-	after, err := r.leftover(source)
-	gone := slices.DeleteFunc(before, func(name string) bool { return slices.Contains(after, name) })
-	return gone, errors.Join(swept, err, lock.Release())
+	gone, err := r.sweep(ctx, source)
+	return gone, errors.Join(err, lock.Release())
 }
 
-// sweepRetired removes snapshots whose removal stopped half-way. It needs no
-// lock: nobody reads what has lost its name, and two who remove the same do not
-// harm each other.
-func (r *Repo) sweepRetired(ctx context.Context, source string, names []string) error {
+// broom is one sweep of a source.
+type broom struct {
+	repo   *Repo
+	source string
+	gone   []string
+}
+
+// take removes one leftover. It may be gone already: a writer that was alive
+// when it was listed has given it its name, or another sweep was faster.
+func (b *broom) take(name string, remove func(path string) error) error {
+	path := filepath.Join(b.repo.sourceDir(b.source), name)
+	if vanished(path) {
+		return nil
+	}
+	err := remove(path)
+	if err == nil {
+		b.gone = append(b.gone, name)
+	}
+	return err
+}
+
+// retired removes snapshots whose removal stopped half-way. It needs no lock:
+// nobody reads what has lost its name, and two who remove the same do not harm
+// each other.
+func (b *broom) retired(ctx context.Context, names []string) error {
 	var failed []error
 	for _, name := range names {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		if strings.HasPrefix(name, prunedPrefix) {
-			failed = append(failed, r.removeRetired(source, name))
+			failed = append(failed, b.take(name, func(string) error { return b.repo.removeRetired(b.source, name) }))
 		}
 	}
 	return errors.Join(failed...)
 }
 
-func (r *Repo) sweepDrafts(ctx context.Context, source string, names []string) (err error) {
+func (b *broom) drafts(ctx context.Context, names []string) (err error) {
 	byLock := make(map[string][]string)
 	for _, name := range names {
 		if !strings.HasPrefix(name, draftPrefix) {
 			continue
 		}
 		if run, ok := strings.CutPrefix(name, restoreDraft); ok {
-			if r.RunDead(run) {
-				err = errors.Join(err, r.disk.RemoveAll(filepath.Join(r.sourceDir(source), name)))
+			if isHex(run, runIDLength) && b.repo.noRun(run) {
+				err = errors.Join(err, b.take(name, b.repo.disk.RemoveAll))
 			}
 			continue
 		}
@@ -96,14 +124,14 @@ func (r *Repo) sweepDrafts(ctx context.Context, source string, names []string) (
 	// No lock is taken where there is nothing to sweep: it would be in the way
 	// of a snapshot.
 	for file, names := range byLock {
-		err = errors.Join(err, r.sweepUnder(ctx, source, file, names))
+		err = errors.Join(err, b.under(ctx, file, names))
 	}
 	return err
 }
 
-// sweepUnder removes drafts that only a holder of the lock writes.
-func (r *Repo) sweepUnder(ctx context.Context, source, file string, names []string) error {
-	lock, err := r.wait(ctx, request{source: source, file: file, kind: "sweep", exclusive: true}, 0)
+// under removes drafts that only a holder of the lock writes.
+func (b *broom) under(ctx context.Context, file string, names []string) error {
+	lock, err := b.repo.wait(ctx, request{source: b.source, file: file, kind: "sweep", exclusive: true}, 0)
 	if errors.Is(err, ErrLocked) {
 		return nil
 	}
@@ -113,10 +141,10 @@ func (r *Repo) sweepUnder(ctx context.Context, source, file string, names []stri
 	defer lock.Release()
 	var failed []error
 	for _, name := range names {
-		if err := ctx.Err(); err != nil {
+		if err := errors.Join(ctx.Err(), lock.Held()); err != nil {
 			return err
 		}
-		failed = append(failed, r.disk.RemoveAll(filepath.Join(r.sourceDir(source), name)))
+		failed = append(failed, b.take(name, b.repo.disk.RemoveAll))
 	}
 	return errors.Join(failed...)
 }
@@ -132,7 +160,7 @@ func draftLock(name string) string {
 // inUse says whether a draft may still have its writer.
 func (r *Repo) inUse(source, name string) bool {
 	if run, ok := strings.CutPrefix(name, restoreDraft); ok {
-		return !r.RunDead(run)
+		return !isHex(run, runIDLength) || !r.noRun(run)
 	}
 	return locked(filepath.Join(r.sourceDir(source), draftLock(name)))
 }
