@@ -262,3 +262,14 @@ func TestRestartChangesNoTick(t *testing.T) {
 		}
 	})
 }
+
+// FAULT 51: @every counts from the catch-up on.
+func TestFault51EveryCountsFromTheCatchUp(t *testing.T) {
+	inWorld(t, "2026-05-01 12:00:00 +0000", func(w *world) {
+		w.last["a"] = instant(t, "2026-05-01 00:10:00 +0000")
+		w.boot(1, testJob(t, "a", "@every 5h"))
+		if got := w.status("a").Next; !got.Equal(instant(t, "2026-05-01 17:00:00 +0000")) || w.missed() != 2 {
+			t.Errorf("next is %s, missed %d", got, w.missed())
+		}
+	})
+}

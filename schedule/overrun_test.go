@@ -232,3 +232,62 @@ func TestNoRetryBeyondTheNextTick(t *testing.T) {
 		})
 	})
 }
+
+// FAULT 52: whatever a run is for, a tick that comes while it runs is skipped,
+// and the run stays what it is.
+func TestFault52TickDuringACatchUpAndARunByHand(t *testing.T) {
+	inWorld(t, "2026-05-01 12:10:00 +0000", func(w *world) {
+		w.last["a"] = instant(t, "2026-05-01 10:15:00 +0000")
+		a, b := testJob(t, "a", "15 * * * *"), testJob(t, "b", "15 * * * *")
+		a.Jitter, a.Run = -1, lasting(9*time.Minute, nil)
+		w.boot(2, a, b)
+		if err := w.runner.RunNow("b"); err != nil {
+			t.Error(err)
+		}
+		w.until("2026-05-01 13:00:00 +0000")
+		w.expect(`
+			01 12:10:00 a missed 1
+			01 12:10:00 a due catch-up
+			01 12:10:00 a started catch-up
+			01 12:10:00 b due manual
+			01 12:10:00 b started manual
+			01 12:15:00 a skipped 1
+			01 12:15:00 b skipped 1
+			01 12:19:00 a succeeded catch-up
+			01 12:20:00 b succeeded manual`)
+	})
+}
+
+// FAULT 52: of those that may begin at once, who was due first is first,
+// whatever its name.
+func TestFault52WhoWasDueFirstIsFirst(t *testing.T) {
+	inWorld(t, "2026-05-01 12:14:30 +0000", func(w *world) {
+		a, b := testJob(t, "a", "15 * * * *"), testJob(t, "b", "15 * * * *")
+		a.Jitter, b.Jitter = 20*time.Second, 10*time.Second
+		w.boot(1, a, b)
+		w.until("2026-05-01 12:15:05 +0000")
+		w.sleep(10 * time.Minute)
+		w.pass(30 * time.Minute)
+		if !slices.Equal(w.begun, []string{"b", "a"}) {
+			t.Errorf("begun in the order %q", w.begun)
+		}
+	})
+}
+
+// FAULT 52: more ticks than are counted, during one run.
+func TestFault52MoreAreSkippedThanAreCounted(t *testing.T) {
+	inWorld(t, "2026-05-01 12:00:00 +0000", func(w *world) {
+		a := testJob(t, "a", "* * * * * *")
+		a.Jitter = -1
+		w.boot(1, a)
+		w.pass(time.Minute)
+		w.forget()
+		w.sleep(30 * 24 * time.Hour)
+		w.pass(2 * time.Second)
+		if e := w.events[0]; e.Kind != Skipped || e.Missed != countLimit || !e.AtLeast {
+			t.Errorf("told %+v", e)
+		}
+		w.stop()
+		w.forget()
+	})
+}

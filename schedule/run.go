@@ -201,7 +201,8 @@ func (r *Runner) end(e ending, now time.Time, again bool) {
 	}
 	u.failed++
 	wait, more := j.Retry.wait(u.failed)
-	if !again || !more || final(e.err) || j.removed || u.tick.Cause == Manual || !now.Add(wait).Before(j.next) {
+	// A job that was removed has no next tick: nothing is before that.
+	if !again || !more || final(e.err) || u.tick.Cause == Manual || !now.Add(wait).Before(j.next) {
 		r.finish(j, Event{Kind: Failed, Time: now, Err: e.err})
 		return
 	}
