@@ -46,7 +46,7 @@ SIGINT end the runs that are under way, and then the daemon, with exit code 0.`,
 	}
 	o.add(cmd)
 	cmd.Flags().BoolVar(&o.init, "init", false, "make a repository of an empty directory: a container's fresh volume")
-	cmd.AddCommand(a.runNowCommand())
+	cmd.AddCommand(a.runNowCommand(), a.readyCommand())
 	return cmd
 }
 

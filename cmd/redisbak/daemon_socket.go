@@ -19,7 +19,8 @@ import (
 )
 
 // The socket of a daemon is in its repository, where only its owner can reach
-// it. One line asks, one line answers: "run-now SOURCE", "ok" or "error: …".
+// it. One line asks, "run-now SOURCE" or "ready"; one line answers, "ok" or
+// "error: …".
 const (
 	socketName  = "socket"
 	socketLimit = 10 * time.Second
@@ -79,14 +80,35 @@ func (k *keeper) answerOne(c net.Conn) {
 	switch {
 	case err != nil:
 		return
-	case verb != "run-now":
-		reply = "error: unknown request"
+	case verb == "ready":
+		err = k.ready()
+	case verb == "run-now":
+		err = k.crew.RunNow(name)
 	default:
-		if err := k.crew.RunNow(name); err != nil {
-			reply = "error: " + oneLine(err.Error())
-		}
+		err = errors.New("unknown request")
+	}
+	if err != nil {
+		reply = "error: " + oneLine(err.Error())
 	}
 	_, _ = fmt.Fprintln(c, reply)
+}
+
+// ready is what /readyz says: whether the repository can be read, and no source
+// is overdue.
+func (k *keeper) ready() error {
+	if _, err := k.repo.Sources(); err != nil {
+		return err
+	}
+	var overdue []string
+	for _, s := range k.crew.Standings() {
+		if s.Overdue {
+			overdue = append(overdue, s.Name)
+		}
+	}
+	if len(overdue) > 0 {
+		return fmt.Errorf("overdue: %s", list(overdue))
+	}
+	return nil
 }
 
 func readLine(c net.Conn) (string, error) {
@@ -101,7 +123,7 @@ func readLine(c net.Conn) (string, error) {
 // daemonError is what a daemon answers that does not do what it is asked for.
 type daemonError struct{ text string }
 
-func (e *daemonError) Error() string { return "the daemon refuses: " + e.text }
+func (e *daemonError) Error() string { return "daemon: " + e.text }
 
 // noDaemonError says that no daemon works on a repository.
 type noDaemonError struct {
@@ -130,6 +152,33 @@ func (a *app) runNow(ctx context.Context, name string) error {
 	if err := snapshot.ValidSourceName(name); err != nil {
 		return &usageError{err: err}
 	}
+	if err := a.ask(ctx, "run-now "+name); err != nil {
+		return err
+	}
+	a.talk.info("%s runs", name)
+	return nil
+}
+
+func (a *app) readyCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "ready",
+		Short: "Say whether the daemon runs and no source is overdue",
+		Long: `Ask the daemon that works on this repository whether all is well: it runs, its
+repository can be read, and no source is overdue. It is for the health check of
+a container: the exit code is 0 only then.`,
+		Args: takes(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := a.ask(cmd.Context(), "ready"); err != nil {
+				return err
+			}
+			a.talk.info("ready")
+			return nil
+		},
+	}
+}
+
+// ask sends a line to the daemon of the repository.
+func (a *app) ask(ctx context.Context, line string) error {
 	r, err := a.openRepo()
 	if err != nil {
 		return err
@@ -146,7 +195,7 @@ func (a *app) runNow(ctx context.Context, name string) error {
 	}
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(socketLimit))
-	if _, err := fmt.Fprintf(c, "run-now %s\n", name); err != nil {
+	if _, err := fmt.Fprintln(c, line); err != nil {
 		return err
 	}
 	reply, err := readLine(c)
@@ -156,6 +205,5 @@ func (a *app) runNow(ctx context.Context, name string) error {
 	if text, bad := strings.CutPrefix(reply, "error: "); bad {
 		return &daemonError{text}
 	}
-	a.talk.info("%s runs", name)
 	return nil
 }

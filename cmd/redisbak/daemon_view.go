@@ -14,7 +14,7 @@ import (
 // pageOptions are those of the status page.
 func (k *keeper) pageOptions() (status.Options, error) {
 	c := k.config.Status
-	o := status.Options{User: c.User}
+	o := status.Options{User: c.User, Hosts: c.Hosts}
 	if c.Password.Set() {
 		var err error
 		if o.Password, err = c.Password.Read(); err != nil {

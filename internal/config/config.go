@@ -36,6 +36,7 @@ type Log struct {
 type Status struct {
 	User     string
 	Password Secret
+	Hosts    []string // names by which it may be asked for, beside its address and localhost
 }
 
 // Notify is whom to tell, and of what.

@@ -40,6 +40,7 @@ func (s *Status) fields() []field {
 	return []field{
 		{"user", text{&s.User, nil}},
 		{"password_file", secretFile{to: &s.Password}},
+		{"hosts", list[string]{&s.Hosts, hostName}},
 	}
 }
 

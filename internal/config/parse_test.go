@@ -76,7 +76,7 @@ defaults:
 	url := "https://hc-ping.com/uuid"
 	want := &Config{
 		Repository: "/backups/redis", Timezone: "Europe/Berlin", Concurrency: 3, Log: Log{"debug", "json"},
-		Status: Status{"admin", Secret{file: in("page")}}, Notify: Notify{Secret{file: in("urls")}, []Event{Failure, Success}}, Defaults: defaults,
+		Status: Status{"admin", Secret{file: in("page")}, nil}, Notify: Notify{Secret{file: in("urls")}, []Event{Failure, Success}}, Defaults: defaults,
 		Sources: []Source{
 			{Name: "sessions", Container: "redis-server", Settings: first, Ping: Secret{value: &url, from: "sources[0].ping_url"}},
 			{Name: "cache", Container: "cache", Address: "cache:6379", Settings: second, Ping: Secret{file: in("ping")}},
@@ -207,7 +207,7 @@ func TestWarnings(t *testing.T) {
 	dir := secrets(t)
 	for _, tt := range []struct{ name, text, env, want string }{
 		{"variable", "", "REDISBAK_TIMEZON=UTC", "REDISBAK_TIMEZON: no such variable: it changes nothing (did you mean REDISBAK_TIMEZONE?)"},
-		{"variable like nothing", "", "REDISBAK_SERVICE_HOST=10.0.0.1", "REDISBAK_SERVICE_HOST: no such variable: it changes nothing"},
+		{"variable like nothing", "", "REDISBAK_PORT_6379_TCP=10.0.0.1", "REDISBAK_PORT_6379_TCP: no such variable: it changes nothing"},
 		{"variable of the sources", "", "REDISBAK_SOURCES=a", "REDISBAK_SOURCES: sources are in the file, or found by their labels"},
 		{"others' variables", "", "REDISBAKER=x PATH=/bin REDISBAK_CONFIG=/c REDISBAK_REPO=/r", ""},
 		{"open secret", "defaults: {password_file: DIR/open}", "", "redisbak.yaml:1:27: defaults.password_file: everybody on the host can read the file DIR/open (chmod o= DIR/open)"},

@@ -18,7 +18,7 @@ func samples(path string) []string {
 	return map[string][]string{
 		"repository": {"", "/backups/redis", "/b a: c#"}, "listen": {"127.0.0.1:9467", ":0", "[::1]:80", "off"}, "timezone": {"", "UTC", "Europe/Berlin"},
 		"discover": {"labels", "off"}, "concurrency": {"2", "1", "100"}, "log.level": {"info", "debug", "warn", "error"}, "log.format": {"text", "json"},
-		"status.user": {"", "admin", "true", "-"}, "status.password_file": {"", "DIR/page"},
+		"status.user": {"", "admin", "true", "-"}, "status.password_file": {"", "DIR/page"}, "status.hosts": {"", "redisbak", "a,b.example.org"},
 		"notify.urls_file": {"", "DIR/urls"}, "notify.on": {"failure,overdue,recovered", "success", "recovered, failure"},
 	}[path]
 }
