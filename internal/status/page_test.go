@@ -253,3 +253,22 @@ func TestHeadlineIsTheWorst(t *testing.T) {
 		}
 	}
 }
+
+// Each state has a word and a sign of its own; what is wrong is never calm.
+func TestEachStateHasItsOwnSign(t *testing.T) {
+	tones := map[State]string{OK: "ok", Running: "run", Overdue: "bad", Failed: "bad", Suspect: "warn", Never: "idle", Unknown: "bad"}
+	signs := map[string]State{}
+	for _, state := range states() {
+		b := stateBadge(state)
+		if b.Tone != tones[state] || b.Word == "" {
+			t.Errorf("%s: %+v", state, b)
+		}
+		if other, taken := signs[b.Icon]; taken {
+			t.Errorf("%s has the sign of %s", state, other)
+		}
+		signs[b.Icon] = state
+	}
+	if len(signs) != len(tones) {
+		t.Errorf("%d signs of %d states", len(signs), len(tones))
+	}
+}

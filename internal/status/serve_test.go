@@ -77,8 +77,13 @@ func TestEndIsGraceful(t *testing.T) {
 	}, usual())
 	answer := make(chan int, 1)
 	go func() {
-		status, _ := fetch(t, address, "/")
-		answer <- status
+		got, err := http.Get("http://" + address + "/")
+		if err != nil {
+			answer <- 0 // it was cut off
+			return
+		}
+		answer <- got.StatusCode
+		got.Body.Close()
 	}()
 	<-begun
 	stopped := make(chan error, 1)
@@ -100,20 +105,26 @@ func TestEndIsGraceful(t *testing.T) {
 	}
 }
 
-// One that takes too long is cut off.
+// One that takes too long is cut off, and what it waits for is told.
 func TestEndComesAlsoWhereARequestHangs(t *testing.T) {
-	begun := make(chan struct{})
+	begun, told := make(chan struct{}), make(chan struct{})
 	l := quickly()
 	l.look, l.write = patience, patience
 	address, stop := running(t, func(ctx context.Context) (View, error) {
 		close(begun)
 		<-ctx.Done()
+		close(told)
 		return View{}, ctx.Err()
 	}, l)
 	go func() { _, _ = http.Get("http://" + address + "/") }() // it is cut off: that is an error for it
 	<-begun
 	if err := stop(); err != nil {
 		t.Error(err)
+	}
+	select {
+	case <-told:
+	case <-time.After(patience / 2): // before its own time limit
+		t.Error("the view is still being made")
 	}
 }
 

@@ -111,7 +111,7 @@ func TestHostHeaderIsChecked(t *testing.T) {
 		{"0.0.0.0:9467", "192.0.2.8:9467", 200}, {"[::]:9467", "[2001:db8::1]:9467", 200}, {"[::]:9467", "evil.example.org", 421},
 		{"[2001:db8::1]:9467", "[2001:DB8:0::1]", 200},
 	} {
-		h := listening(t, tt.listen, look, Options{Hosts: []string{"redisbak", "backup.example.org"}})
+		h := listening(t, tt.listen, look, Options{Hosts: []string{"redisbak", "BACKUP.example.org."}})
 		for _, path := range everyPath() {
 			answer := ask(t, h, http.MethodGet, path, func(r *http.Request) { r.Host = tt.host })
 			if answer.Code != tt.want {

@@ -38,7 +38,7 @@
     }
   }
   return {
-    Overflow: document.scrollingElement.scrollWidth - innerWidth,
+    Width: document.scrollingElement.scrollWidth,
     Background: getComputedStyle(document.body).backgroundColor,
     Texts: texts,
     Faint: faint,
