@@ -203,6 +203,18 @@ func TestAFailureIsToldOnceAndSoIsTheRecovery(t *testing.T) {
 	})
 }
 
+// What failed before a restart is well again after it: that is told too.
+func TestARecoveryAfterARestartIsTold(t *testing.T) {
+	bubble(t, func(h *house) {
+		h.live(20*time.Hour, h.daily("sessions", func(context.Context, bool) (Outcome, error) { return Outcome{}, errors.New("no space") }))
+		h.heard()
+		h.live(aDay, h.daily("sessions", good))
+		if said := h.heard(); !slices.Equal(said, []string{"recovered sessions"}) {
+			t.Errorf("told: %q", said)
+		}
+	})
+}
+
 // What was committed and is no good is not tried again, and is told.
 func TestASuspectSnapshotIsNoSuccessAndNotTriedAgain(t *testing.T) {
 	for _, result := range Results() {

@@ -93,7 +93,7 @@ func (d *Daemon) ping(ctx context.Context, s Source, p Phase, note string) {
 	if s.Tell == nil {
 		return
 	}
-	// A run that was interrupted is told as well.
+	// A run may have come to its end just as the daemon's came.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tellLimit)
 	defer cancel()
 	if err := s.Tell(ctx, p, note); err != nil {

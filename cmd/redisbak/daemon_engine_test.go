@@ -137,13 +137,18 @@ func (k *keptHouse) of(source string) (all []snapshotJSON) {
 // recovery; killed in a run, the next daemon catches it up.
 func TestDaemonKeepsItsSources(t *testing.T) {
 	t.Parallel()
-	first := enginetest.Start(t, enginetest.Options{})
+	const canary = "canary-of-the-password"
+	first := enginetest.Start(t, enginetest.Options{Password: canary})
 	first.Load(1)
+	password := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(password, []byte(canary+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	k := newDaemon(t, fmt.Sprintf(`
 defaults: {schedule: "@every 3s", jitter: 0s, retention: {last: 2}, verify: every 2}
 sources:
-  - {name: first, container: %s, ping_url_file: PING}
-`, first.Name))
+  - {name: first, container: %s, ping_url_file: PING, password_file: %s}
+`, first.Name, password))
 	enginetest.Eventually(t, 2*time.Minute, "the first source has runs", func() bool {
 		return k.metric(`redisbak_runs_total{result="success",source="first"}`) >= "3"
 	})
@@ -173,10 +178,25 @@ sources:
 	first.Restart()
 	enginetest.Eventually(t, 2*time.Minute, "its recovery is told of", func() bool { return k.told("first is well again") })
 
-	// By hand, and by a signal.
+	// FAULT 9: one that lost its data is told of, and what it had stays.
+	good := k.of(name)[0]
+	second.Cmd("FLUSHALL")
+	enginetest.Eventually(t, 2*time.Minute, "a suspect snapshot is told of", func() bool { return k.told("is suspect: 0 keys") })
+	if !slices.ContainsFunc(k.of(name), func(s snapshotJSON) bool { return s.State == "good" && *s.Keys == *good.Keys }) {
+		t.Errorf("no good snapshot is left: %+v", k.of(name))
+	}
+
+	// By hand.
 	k.run("daemon", "run-now", "nobody").must(t, exitFailure).says(t, "error: ")
 	enginetest.Eventually(t, time.Minute, "run-now begins a run", func() bool { return k.run("daemon", "run-now", name).code == exitOK })
+	_, page := k.get("/")
+	_, metrics := k.get("/metrics")
 	k.stop()
+	for what, text := range map[string]string{"log": k.daemon.output.String(), "page": page, "metrics": metrics} {
+		if strings.Contains(text, canary) || text == "" {
+			t.Errorf("FAULT 69: the password is in the %s, or that is empty", what)
+		}
+	}
 	k.run("daemon", "run-now", name).must(t, exitUnreachable).says(t, "no daemon runs")
 	k.holds(nil, nil)
 	k.run("check", "--read-data").must(t, exitOK)
