@@ -28,7 +28,7 @@ func main() {
 	flag.StringVar(&b.image, "image", "redisbak-test/redis:7.0", "a local image of Redis 7.0 or later")
 	flag.IntVar(&b.megabytes, "mb", 500, "size of the data, about, in MB")
 	flag.IntVar(&b.rounds, "rounds", 3, "how often each way is measured; the median counts")
-	flag.StringVar(&b.part, "part", "", "measure only this: dumps, aof, memory or listing")
+	flag.StringVar(&b.part, "part", "", "measure only this: dumps, aof, memory, listing or idle")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := b.run(ctx)
@@ -61,7 +61,7 @@ func (b *bench) run(ctx context.Context) (err error) {
 	for _, part := range []struct {
 		name string
 		do   func(context.Context) error
-	}{{"dumps", b.dumps}, {"aof", b.appendOnly}, {"memory", b.memory}, {"listing", b.listing}} {
+	}{{"dumps", b.dumps}, {"aof", b.appendOnly}, {"memory", b.memory}, {"listing", b.listing}, {"idle", b.idle}} {
 		if b.part != "" && b.part != part.name {
 			continue
 		}
