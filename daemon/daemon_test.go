@@ -384,3 +384,29 @@ func pass(d time.Duration) {
 	<-time.After(d)
 	synctest.Wait()
 }
+
+// FAULT 52: fifty sources that are due in one second are worked off, two at
+// once, without one being missed.
+func TestFault52FiftySourcesDueInOneSecond(t *testing.T) {
+	bubble(t, func(h *house) {
+		var now, most atomic.Int64
+		var sources []Source
+		for n := range 50 {
+			sources = append(sources, h.daily(fmt.Sprintf("source%02d", n), func(context.Context, bool) (Outcome, error) {
+				most.Store(max(most.Load(), now.Add(1)))
+				defer now.Add(-1)
+				<-time.After(time.Minute)
+				return Outcome{Result: Success}, nil
+			}))
+		}
+		d := h.live(2*aDay, sources...)
+		if h.called() != 100 || most.Load() != 2 {
+			t.Errorf("%d runs, %d at once", h.called(), most.Load())
+		}
+		for _, s := range d.Standings() {
+			if s.Missed != 0 || s.Runs[Success] != 2 || s.Overdue {
+				t.Errorf("standing: %+v", s)
+			}
+		}
+	})
+}

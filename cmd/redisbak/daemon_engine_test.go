@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -202,37 +203,70 @@ sources:
 	k.run("check", "--read-data").must(t, exitOK)
 }
 
-// showsWhatIsListed compares the page and the metrics with list --json, in a
-// moment in which no run ends.
+var (
+	pageRow   = regexp.MustCompile(`<tr data-id="[^>]*>`)
+	attribute = regexp.MustCompile(`data-([a-z-]+)="([^"]*)"`)
+)
+
+// onPage are the snapshots of a page, by id, in the words of list --json.
+func onPage(page string) map[string]map[string]string {
+	all := map[string]map[string]string{}
+	for _, row := range pageRow.FindAllString(page, -1) {
+		values := map[string]string{}
+		for _, m := range attribute.FindAllStringSubmatch(row, -1) {
+			values[m[1]] = m[2]
+		}
+		all[values["id"]] = values
+	}
+	return all
+}
+
+func listedAs(s snapshotJSON) map[string]string {
+	return map[string]string{
+		"id": string(s.ID), "method": s.Method, "snapshot-state": s.State, "accepted": fmt.Sprint(s.Accepted), "verified": s.Verified,
+		"keys": fmt.Sprint(*s.Keys), "size-bytes": fmt.Sprint(s.SizeBytes), "stored-bytes": fmt.Sprint(s.StoredBytes), "pinned": fmt.Sprint(s.Pinned),
+	}
+}
+
+// showsWhatIsListed compares each number on the page, and the metrics, with
+// list --json, in a moment in which no run ends.
 func (k *keptHouse) showsWhatIsListed(names ...string) {
 	t := k.t
 	t.Helper()
-	var problem string
+	var problems []string
 	if !enginetest.Poll(time.Minute, func() bool {
-		before := k.list()
+		before := k.run("list", "--json").stdout
 		_, page := k.get("/")
-		keys := map[string]string{}
+		metrics := map[string]string{}
 		for _, name := range append(names, "first") {
-			keys[name] = k.metric(fmt.Sprintf("redisbak_backup_keys{source=%q}", name))
+			metrics[name] = k.metric(fmt.Sprintf("redisbak_backup_keys{source=%q}", name))
 		}
-		if after := k.list(); len(after) != len(before) || after[0].ID != before[0].ID {
-			problem = "a run ended meanwhile, each time"
+		if k.run("list", "--json").stdout != before {
+			problems = []string{"something changed meanwhile, each time"}
 			return false
 		}
-		problem = ""
-		for _, s := range before {
-			if !strings.Contains(page, string(s.ID)) {
-				problem += fmt.Sprintf("no %s on the page; ", s.ID)
+		problems = nil
+		shown := onPage(page)
+		for _, s := range k.list() {
+			row := shown[string(s.ID)]
+			delete(shown, string(s.ID))
+			for name, value := range listedAs(s) {
+				if row[name] != value {
+					problems = append(problems, fmt.Sprintf("%s: the page has %s %q, listed is %q", s.ID, name, row[name], value))
+				}
 			}
 		}
-		for name, value := range keys {
+		if len(shown) > 0 {
+			problems = append(problems, fmt.Sprintf("the page has more: %v", shown))
+		}
+		for name, value := range metrics {
 			if all := k.of(name); len(all) == 0 || value != fmt.Sprint(*all[0].Keys) {
-				problem += fmt.Sprintf("metric of %s: %s keys; ", name, value)
+				problems = append(problems, fmt.Sprintf("metric of %s: %s keys", name, value))
 			}
 		}
-		return problem == ""
+		return len(problems) == 0
 	}) {
-		t.Errorf("page and metrics are not what is listed: %s", problem)
+		t.Errorf("page and metrics are not what is listed: %s", strings.Join(problems, "; "))
 	}
 }
 
