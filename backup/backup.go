@@ -136,7 +136,7 @@ func Take(ctx context.Context, src Source, r *repo.Repo, name string, opts Optio
 
 	entry, err := commit(ctx, src, r, name, writer, opts)
 	if err != nil {
-		return Result{}, err
+		return Result{Entry: entry}, err
 	}
 	// The writer's part is done: a verification may take long, and the next
 	// snapshot need not wait for it.
@@ -187,6 +187,10 @@ func commit(ctx context.Context, src Source, r *repo.Repo, name string, writer *
 	entry, err := fill(ctx, src, draft, listing.Snapshots, &snapshot.Manifest{
 		Format: snapshot.Version, ID: id, Source: pre.Source, StartedAt: started,
 	}, opts)
+	var weak *repo.NotDurableError
+	if errors.As(err, &weak) {
+		return entry, fmt.Errorf("%w: %w", ErrAfterCommit, err)
+	}
 	if err != nil {
 		return repo.Entry{}, errors.Join(err, draft.Abort())
 	}

@@ -20,6 +20,8 @@ type Snapshot struct {
 	Good   bool // judged good or accepted, and no verification failed
 	Passed bool // its last verdict is: passed
 	Doubt  bool // its proof cannot be read: it may have failed
+	// Damaged: its payload or what describes it is not what was committed.
+	Damaged bool
 
 	Pinned        bool
 	PinnedUnknown bool // its marks cannot be read: it may be pinned
@@ -130,7 +132,7 @@ func newHistory(all []Snapshot, now time.Time) *history {
 	})
 	for _, c := range h.all {
 		c.unfollowed = h.goodVerified == nil
-		if c.Doubt || c.clock != "" {
+		if c.Doubt || c.Damaged || c.clock != "" {
 			continue
 		}
 		if c.Passed && h.verified == nil {
@@ -201,13 +203,14 @@ func (h *history) decide(c *candidate) Decision {
 	reason(c.Pinned, "pinned")
 	reason(c.PinnedUnknown, "marks cannot be read")
 	reason(c.Doubt, "proof cannot be read")
+	reason(c.Damaged, "damaged")
 	reason(c.clock != "", c.clock)
 	reason(c == h.verified, "newest verified")
 	reason(c == h.goodVerified && c != h.verified, "newest good verified")
 	keep = append(keep, c.rules...)
 
 	gone := "no rule keeps it"
-	switch sound := !c.Doubt && c.clock == ""; {
+	switch sound := !c.Doubt && !c.Damaged && c.clock == ""; {
 	case sound && !c.Good:
 		young := h.reference.Sub(c.Time) < keepBad
 		reason(c.unfollowed, "not good, no newer verified one")

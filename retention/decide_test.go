@@ -134,6 +134,13 @@ func TestWhichStayAndWhy(t *testing.T) {
 			2026-02-01 12:00  bad          | keep | not good, no newer verified one
 			2026-01-31 12:00  bad doubt    | keep | proof cannot be read`},
 
+		{"what is damaged stays, counts for nothing and is no reference", Policy{Last: 1, Within: testDay}, "2026-02-19T00:00:00Z", `
+			2026-02-18 12:00  damaged passed | keep | damaged
+			2026-02-16 12:00  passed         | keep | newest verified, last 1 of 1, within 1d
+			2026-02-14 12:00  passed         | keep | the state 1d ago
+			2026-02-13 12:00  bad damaged    | keep | damaged
+			2026-02-12 12:00  passed         | go   | no rule keeps it`},
+
 		{"tags", Policy{Last: 1, Tags: []string{"x", "y", "x"}}, "2026-02-19T00:00:00Z", `
 			2026-02-18 12:00  passed        | keep | newest verified, last 1 of 1
 			2026-02-17 12:00  tag=x         | keep | tag x

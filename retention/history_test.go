@@ -74,6 +74,8 @@ func describe(t testing.TB, s *Snapshot, word string) {
 		s.Good = false
 	case "doubt":
 		s.Doubt = true
+	case "damaged":
+		s.Damaged = true
 	case "pinned":
 		s.Pinned = true
 	case "marks?":

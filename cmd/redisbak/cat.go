@@ -53,8 +53,21 @@ func (a *app) runCat(ctx context.Context, id string, file []string) error {
 		return err
 	}
 	defer content.Close()
-	_, err = io.Copy(a.stdout, content)
+	_, err = io.Copy(a.stdout, until{ctx, content})
 	return err
+}
+
+// until is a reader that ends with its context.
+type until struct {
+	ctx context.Context
+	io.Reader
+}
+
+func (u until) Read(p []byte) (int, error) {
+	if err := u.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return u.Reader.Read(p)
 }
 
 func pickFile(e repo.Entry, args []string) (snapshot.File, error) {

@@ -40,6 +40,7 @@ func (a *app) runCheck(ctx context.Context, o checkOptions) error {
 	if o.repair {
 		// Before the check: the two need locks that exclude each other.
 		if removed, err = r.Repair(ctx, a.lockWait); err != nil {
+			a.sayRemoved(removed)
 			return err
 		}
 	}
@@ -69,9 +70,7 @@ func (a *app) runCheck(ctx context.Context, o checkOptions) error {
 
 // checked says what a check has found.
 func (a *app) checked(report repo.Report, removed []string, o checkOptions) error {
-	for _, name := range removed {
-		a.talk.info("removed %s", name)
-	}
+	a.sayRemoved(removed)
 	for _, n := range report.Notes {
 		a.talk.info("note: %s", problemText(n))
 	}
@@ -91,6 +90,12 @@ func (a *app) checked(report repo.Report, removed []string, o checkOptions) erro
 	}
 	a.talk.hint(whole)
 	return &outcomeError{exitVerify}
+}
+
+func (a *app) sayRemoved(names []string) {
+	for _, name := range names {
+		a.talk.info("removed %s", name)
+	}
 }
 
 // keepAll makes the snapshots of every source stay while they are looked at.

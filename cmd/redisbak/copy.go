@@ -60,13 +60,12 @@ func (a *app) runCopy(ctx context.Context, dir string, args []string) error {
 	for _, e := range entries {
 		c.total += e.StoredBytes()
 	}
-	for group := range bySource(entries) {
-		if err := c.source(ctx, group); err != nil {
-			return err
-		}
-	}
+	failed := c.all(ctx, entries, len(args) > 0)
 	a.talk.done()
 	a.talk.info("%s copied to %s (%s), %d there already", plural(int64(c.copied), "snapshot"), to.Dir(), size(c.bytes), c.there)
+	if failed != nil {
+		return failed
+	}
 	if c.bad > 0 {
 		a.talk.hint("redisbak check names all that is wrong, here and (--repo) there; the others were copied")
 		return &outcomeError{exitVerify}
@@ -145,15 +144,42 @@ type copying struct {
 	copied, there, bad int
 }
 
+// all copies one source after the other; what is wrong with one keeps none of
+// the others from it. Named are snapshots that were asked for one by one.
+func (c *copying) all(ctx context.Context, entries []repo.Entry, named bool) error {
+	var codes []int
+	sources := 0
+	for group := range bySource(entries) {
+		sources++
+		err := c.source(ctx, group, named)
+		if ctx.Err() != nil {
+			return err
+		}
+		if err != nil {
+			codes = append(codes, c.explain(err))
+		}
+	}
+	switch {
+	case len(codes) == 0:
+		return nil
+	case len(codes) == sources && len(slices.Compact(codes)) == 1:
+		return &outcomeError{codes[0]}
+	}
+	return &outcomeError{exitFailure}
+}
+
 // source copies the snapshots of one source under the locks that this takes:
 // here they must stay, and there nobody else may write or remove.
-func (c *copying) source(ctx context.Context, entries []repo.Entry) error {
+func (c *copying) source(ctx context.Context, entries []repo.Entry, named bool) error {
 	name := entries[0].Manifest.Source.Name
 	keep, err := c.keep(ctx, c.from, name)
 	if err != nil {
 		return err
 	}
 	defer keep()
+	if entries, err = c.stillThere(name, entries, named); err != nil {
+		return err
+	}
 	if err := c.to.Sweep(ctx, name); err != nil {
 		c.talk.warn(fmt.Sprintf("what a killed run left of %q at %s is still there: %v", name, c.to.Dir(), err))
 	}
@@ -186,7 +212,6 @@ func (c *copying) one(ctx context.Context, e repo.Entry, writer *repo.Lock) erro
 		})
 	}
 	c.done = before + e.StoredBytes()
-	var conflict *repo.ConflictError
 	switch {
 	case err == nil && there:
 		c.there++
@@ -194,11 +219,32 @@ func (c *copying) one(ctx context.Context, e repo.Entry, writer *repo.Lock) erro
 		c.copied++
 		c.bytes += e.StoredBytes()
 		c.talk.info("copied %s of %s, %s", e.Manifest.ID, e.Manifest.Source.Name, size(e.StoredBytes()))
-	case as[*repo.DamagedError](err), as[*snapshot.MismatchError](err), errors.As(err, &conflict):
-		c.bad++
-		c.talk.fail(fmt.Sprintf("%s was not copied: %v", e.Manifest.ID, err))
+	case ctx.Err() != nil, errors.Is(err, repo.ErrNotWritable), errors.Is(err, repo.ErrLockLost), as[*repo.NotDurableError](err):
+		return err // it is not the snapshot's
 	default:
-		return err
+		c.bad++
+		c.talk.fail(fmt.Sprintf("%s was not copied to %s: %v", e.Manifest.ID, c.to.Dir(), err))
 	}
 	return nil
+}
+
+// stillThere leaves out what was pruned since it was listed: from here on it
+// stays. One that was asked for by its id is missed.
+func (c *copying) stillThere(source string, entries []repo.Entry, named bool) ([]repo.Entry, error) {
+	now, err := c.from.List(source)
+	if err != nil {
+		return nil, err
+	}
+	var there []repo.Entry
+	for _, e := range entries {
+		at := slices.IndexFunc(now.Snapshots, func(o repo.Entry) bool { return o.Manifest.ID == e.Manifest.ID })
+		switch {
+		case at >= 0:
+			there = append(there, now.Snapshots[at])
+		case named:
+			c.bad++
+			c.talk.fail(fmt.Sprintf("%s was not copied: it was removed meanwhile", e.Manifest.ID))
+		}
+	}
+	return there, nil
 }

@@ -205,7 +205,7 @@ func (k *keeper) listen() (net.Listener, error) {
 	}
 	l, err := net.Listen("tcp", k.config.Listen)
 	if err != nil {
-		return nil, hinted(fmt.Errorf("listen at %s: %w", k.config.Listen, err), "another daemon may run there: --listen names another address, and listen: \"\" none")
+		return nil, hinted(fmt.Errorf("listen at %s: %w", k.config.Listen, err), "another daemon may run there: --listen names another address, and listen: off none")
 	}
 	return l, nil
 }

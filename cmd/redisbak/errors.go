@@ -84,6 +84,7 @@ func (a *app) rules() []rule {
 		{as[*docker.GuardError], exitFailure, ourFault},
 
 		// The repository.
+		{as[*repo.NotDurableError], exitFailure, fixed("look at the disk, then at the snapshot: redisbak check --read-data")},
 		{is(repo.ErrNotWritable), exitFailure, fixed("make room, or give this user the right to write there")},
 		{is(fs.ErrPermission), exitFailure, fixed("run it as the user to whom this belongs, or give this user the right to read it")},
 		{as[*repo.DamagedError], exitVerify, damagedHints},
@@ -97,9 +98,8 @@ func (a *app) rules() []rule {
 		{as[*daemonError], exitFailure, fixed("the daemon's log and its status page tell its sources, and what they do")},
 		{as[*noDaemonError], exitUnreachable, fixed("start it: redisbak daemon; or take a snapshot yourself: redisbak snapshot CONTAINER")},
 		{as[*repo.UnsteadyError], exitFailure, fixed("nothing was removed; look at the disk, or at the connection to it, and run it again")},
-		{is(repo.ErrLocked), exitLocked, fixed("wait for it: --lock-wait 10m")},
+		{is(repo.ErrLocked), exitLocked, lockedHints},
 		{is(repo.ErrLockLost), exitLocked, fixed("another host writes to this repository: give each host its own --source, or its own repository")},
-		{as[*repo.NotDurableError], exitFailure, fixed("look at the disk, then at the snapshot: redisbak check --read-data")},
 		{as[*snapshot.FormatError], exitFailure, fixed("redisbak check names what is wrong")},
 
 		// The server.
@@ -205,18 +205,28 @@ func (a *app) explain(err error) int {
 		return a.explainConfig(wrong)
 	}
 	a.talk.fail(err.Error())
-	for _, r := range a.rules() {
-		if !r.is(err) {
-			continue
-		}
-		if r.hints != nil {
-			for _, h := range r.hints(err) {
-				a.talk.hint(h)
-			}
-		}
-		return r.code
+	for _, h := range a.hints(err) {
+		a.talk.hint(h)
 	}
-	return exitFailure
+	return a.rule(err).code
+}
+
+// rule is the one of an error.
+func (a *app) rule(err error) rule {
+	for _, r := range a.rules() {
+		if r.is(err) {
+			return r
+		}
+	}
+	return rule{code: exitFailure}
+}
+
+// hints are what can be done about an error.
+func (a *app) hints(err error) []string {
+	if r := a.rule(err); r.hints != nil {
+		return r.hints(err)
+	}
+	return nil
 }
 
 // explainConfig prints all that is wrong with a configuration, each with what
@@ -294,6 +304,13 @@ func plainFilesOnly(error) []string {
 
 func ourFault(error) []string {
 	return []string{"this is a fault of redisbak's own: please report it; nothing was sent"}
+}
+
+func lockedHints(err error) []string {
+	if e := get[*repo.LockedError](err); e != nil && e.Lock == "daemon" {
+		return []string{"one daemon keeps a repository: stop the other one first"}
+	}
+	return []string{"wait for it: --lock-wait 10m"}
 }
 
 func noServerHints(error) []string { return []string{"name the container that runs Redis or Valkey"} }

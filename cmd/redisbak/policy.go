@@ -82,7 +82,7 @@ func (a *app) decide(p retention.Policy, source string, listing repo.Listing, mo
 		m := e.Manifest
 		all = append(all, retention.Snapshot{
 			ID: m.ID, Time: m.PointInTime, Started: m.StartedAt, Finished: m.FinishedAt, Container: m.Source.ContainerID,
-			Good: e.Good(), Passed: e.Verified() == repo.Passed, Doubt: e.ProofUnknown,
+			Good: e.Good(), Passed: e.Verified() == repo.Passed, Doubt: e.ProofUnknown, Damaged: e.Damage != nil,
 			Pinned: e.Marks.Pinned, PinnedUnknown: e.MarksUnknown, Tags: e.Marks.Tags,
 		})
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -65,7 +66,9 @@ func (a *app) runPrune(ctx context.Context, args []string, flags *policyFlags, d
 		}
 	}
 	all, failed := a.pruneAll(ctx, r, sources, policy, dryRun)
-	err = a.printDecisions(all, json, dryRun)
+	if failed == nil || len(all) > 0 {
+		err = a.printDecisions(all, json, dryRun)
+	}
 	if dryRun && failed == nil {
 		a.talk.info("dry run: nothing was changed")
 	}
@@ -106,7 +109,7 @@ type outcome struct {
 // removes those that go. known must be among them.
 func (a *app) pruneSource(ctx context.Context, r *repo.Repo, source string, p retention.Policy, dryRun bool, known ...snapshot.ID) ([]outcome, error) {
 	if dryRun {
-		return a.survey(r, source, p, known)
+		return a.survey(ctx, r, source, p, known)
 	}
 	lock, err := r.LockRemove(ctx, source, a.lockWait, "")
 	if err != nil {
@@ -115,11 +118,17 @@ func (a *app) pruneSource(ctx context.Context, r *repo.Repo, source string, p re
 	defer lock.Release()
 	// What a killed prune has left takes the room that this one is to make.
 	if err := r.Sweep(ctx, source); err != nil {
-		return nil, err
+		a.talk.warn(fmt.Sprintf("what a killed run left of %q is still there: %v", source, err))
 	}
-	all, err := a.survey(r, source, p, known)
+	all, err := a.survey(ctx, r, source, p, known)
 	if err != nil {
 		return nil, err
+	}
+	for i := range all {
+		if !all[i].Keep && slices.Contains(known, all[i].ID) {
+			// Two that one run takes are of one instant, and both were wanted.
+			all[i].Keep, all[i].Reasons = true, []string{"taken just now"}
+		}
 	}
 	var doomed []repo.Entry
 	for _, o := range slices.Backward(all) { // the oldest first
@@ -139,18 +148,23 @@ func (a *app) pruneSource(ctx context.Context, r *repo.Repo, source string, p re
 
 // survey lists a source and decides, newest first; more are snapshots that are
 // not there yet.
-func (a *app) survey(r *repo.Repo, source string, p retention.Policy, known []snapshot.ID, more ...retention.Snapshot) ([]outcome, error) {
-	listing, err := r.Survey(source, known...)
+func (a *app) survey(ctx context.Context, r *repo.Repo, source string, p retention.Policy, known []snapshot.ID, more ...retention.Snapshot) ([]outcome, error) {
+	listing, err := r.Survey(ctx, source, known...)
 	if as[*repo.UnsteadyError](err) {
 		// Without a lock, as in a dry run, a snapshot may have been committed
 		// between two looks. It is not, twice.
-		listing, err = r.Survey(source, known...)
+		listing, err = r.Survey(ctx, source, known...)
 	}
 	if err != nil {
 		return nil, err
 	}
 	for _, problem := range listing.Problems {
 		a.talk.warn(problemText(problem) + "; it is left alone")
+	}
+	for _, e := range listing.Snapshots {
+		if e.Damage != nil {
+			a.talk.warn(fmt.Sprintf("%v; it is left alone, and counts for nothing", e.Damage))
+		}
 	}
 	decisions, err := a.decide(p, source, listing, more...)
 	if err != nil {

@@ -107,7 +107,7 @@ func (h *rehearsal) container(ctx context.Context, c docker.Container) error {
 			return err
 		}
 	}
-	return h.prune(name, c.ID, len(methods))
+	return h.prune(ctx, name, c.ID, len(methods))
 }
 
 // look is one snapshot that would be taken.
@@ -159,7 +159,7 @@ func (h *rehearsal) describe(p plannedJSON, s snapshot.Source, image string) {
 }
 
 // prune says what the policy would remove after a success.
-func (h *rehearsal) prune(source, container string, taken int) error {
+func (h *rehearsal) prune(ctx context.Context, source, container string, taken int) error {
 	if h.options.keep == nil || h.repo == nil {
 		return nil
 	}
@@ -174,7 +174,7 @@ func (h *rehearsal) prune(source, container string, taken int) error {
 			ID: id, Time: at, Started: at, Finished: at, Container: container, Good: true, Passed: !h.options.noVerify, Tags: h.options.tags,
 		})
 	}
-	all, err := h.survey(h.repo, source, *h.options.keep, nil, more...)
+	all, err := h.survey(ctx, h.repo, source, *h.options.keep, nil, more...)
 	if errors.Is(err, repo.ErrNotFound) {
 		return nil // nothing is there that could go
 	}

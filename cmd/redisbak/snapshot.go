@@ -246,17 +246,22 @@ func (s *session) prune(ctx context.Context, source string, code int, known []sn
 	}
 	all, err := s.pruneSource(ctx, s.repo, source, *s.options.keep, false, known...)
 	s.pruned = append(s.pruned, all...)
-	if err != nil {
-		s.notPruned = true
-		s.talk.warn(fmt.Sprintf("%s is not pruned: %v", source, err))
-		return exitReserved
-	}
 	for _, o := range all {
 		if o.removed {
 			s.talk.detail("removed %s, taken %s", o.ID, both(o.entry.Manifest.PointInTime, s.zone))
 		}
 	}
-	s.sayPruned(all, false)
+	if len(all) > 0 {
+		s.sayPruned(all, false)
+	}
+	if err != nil {
+		s.notPruned = true
+		s.talk.warn(fmt.Sprintf("%s is not pruned to the end: %v", source, err))
+		for _, h := range s.hints(err) {
+			s.talk.hint(h)
+		}
+		return exitReserved
+	}
 	return exitOK
 }
 

@@ -155,7 +155,7 @@ func (e *errand) prune(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	listing, err := e.r.Survey("sessions")
+	listing, err := e.r.Survey(ctx, "sessions")
 	if err != nil {
 		return err
 	}

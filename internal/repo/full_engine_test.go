@@ -81,7 +81,7 @@ func pruneAllButNewest(t *testing.T, r *Repo, source string) {
 		t.Fatal(err)
 	}
 	defer lock.Release()
-	listing, err := r.Survey(source)
+	listing, err := r.Survey(t.Context(), source)
 	if err != nil {
 		t.Fatal(err)
 	}

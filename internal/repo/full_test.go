@@ -213,7 +213,7 @@ func TestFault33PruneOnAFullDisk(t *testing.T) {
 	useUpInodes(t, mkdir(t, filepath.Join(r.Dir(), "files")))
 	lock := remover(t, r)
 	defer lock.Release()
-	listing, err := r.Survey("sessions", all[0].Manifest.ID)
+	listing, err := r.Survey(t.Context(), "sessions", all[0].Manifest.ID)
 	if err != nil {
 		t.Fatal(err)
 	}

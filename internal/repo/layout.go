@@ -62,7 +62,14 @@ func (r *Repo) sources() ([]string, error) {
 	}
 	var names []string
 	for _, e := range entries {
-		if snapshot.ValidSourceName(e.Name()) == nil && r.isDir(e) {
+		if snapshot.ValidSourceName(e.Name()) != nil {
+			continue
+		}
+		dir, err := r.isDir(e)
+		if err != nil {
+			return nil, err
+		}
+		if dir {
 			names = append(names, e.Name())
 		}
 	}
@@ -70,13 +77,17 @@ func (r *Repo) sources() ([]string, error) {
 }
 
 // isDir says whether an entry of the repository is a directory, or a link to
-// one: a source may have been moved to another disk.
-func (r *Repo) isDir(e fs.DirEntry) bool {
+// one: a source may have been moved to another disk. One whose disk is not
+// mounted is an error: it is no source that is not there.
+func (r *Repo) isDir(e fs.DirEntry) (bool, error) {
 	if e.Type()&fs.ModeSymlink == 0 {
-		return e.IsDir()
+		return e.IsDir(), nil
 	}
 	info, err := os.Stat(filepath.Join(r.dir, e.Name()))
-	return err == nil && info.IsDir()
+	if err != nil {
+		return false, &UnsteadyError{Source: e.Name(), Reason: "it is a link to what cannot be reached: " + reason(err)}
+	}
+	return info.IsDir(), nil
 }
 
 // snapshotNames returns the names in a source's directory that are snapshot

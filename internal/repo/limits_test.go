@@ -50,7 +50,7 @@ func (e *errand) frugal(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	listing, err := e.r.Survey("sessions", e.ID)
+	listing, err := e.r.Survey(ctx, "sessions", e.ID)
 	if err != nil || len(listing.Problems) > 0 {
 		return fmt.Errorf("list: %v, %w", listing.Problems, err)
 	}

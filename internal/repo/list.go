@@ -34,6 +34,10 @@ type Entry struct {
 	MarksUnknown bool
 	ProofUnknown bool
 	Problems     []Problem
+
+	// Damage is set by Survey alone: why the payload, or what describes it, is
+	// not what was committed, as far as that shows without reading it.
+	Damage error
 }
 
 // Problem is something that is wrong with one snapshot.
@@ -189,21 +193,26 @@ const maxReaders = 8
 // loadAll reads many snapshots at once, in the order of places.
 func (r *Repo) loadAll(places []place) []loaded {
 	found := make([]loaded, len(places))
+	manyAtOnce(len(places), func(i int) { found[i] = r.load(places[i]) })
+	return found
+}
+
+// manyAtOnce reads n things, a few at a time.
+func manyAtOnce(n int, read func(i int)) {
 	next := make(chan int)
 	var workers sync.WaitGroup
-	for range min(len(places), 2*runtime.GOMAXPROCS(0), maxReaders) {
+	for range min(n, 2*runtime.GOMAXPROCS(0), maxReaders) {
 		workers.Go(func() {
 			for i := range next {
-				found[i] = r.load(places[i])
+				read(i)
 			}
 		})
 	}
-	for i := range places {
+	for i := range n {
 		next <- i
 	}
 	close(next)
 	workers.Wait()
-	return found
 }
 
 // load reads one snapshot's manifest, proof and marks.

@@ -15,9 +15,9 @@ import (
 // Survey lists a source's snapshots for one who is about to remove some of
 // them, and who must not believe a disk that shows too little: known are
 // snapshots that must be there. A source without any is a *NoSnapshotError. A
-// snapshot that cannot be read is a Problem; it counts for nothing, which makes
-// the others stay longer.
-func (r *Repo) Survey(source string, known ...snapshot.ID) (Listing, error) {
+// snapshot that cannot be read is a Problem, and one whose files are not those
+// that were committed has its Damage; neither may make others superfluous.
+func (r *Repo) Survey(ctx context.Context, source string, known ...snapshot.ID) (Listing, error) {
 	before, err := r.places(source)
 	if err != nil {
 		return Listing{}, err
@@ -41,7 +41,11 @@ func (r *Repo) Survey(source string, known ...snapshot.ID) (Listing, error) {
 	if len(before) == 0 {
 		return Listing{}, &NoSnapshotError{Source: source}
 	}
-	return listing, nil
+	manyAtOnce(len(listing.Snapshots), func(i int) {
+		e := &listing.Snapshots[i]
+		e.Damage = e.Sound(ctx)
+	})
+	return listing, ctx.Err()
 }
 
 // Prune removes snapshots of one source. The lock must be the remove lock of

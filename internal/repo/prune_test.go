@@ -136,7 +136,7 @@ func pruneAgain(t *testing.T, r *Repo, stay []Entry) {
 	lock := remover(t, r)
 	defer lock.Release()
 	for again := range 2 {
-		listing, err := r.Survey("sessions")
+		listing, err := r.Survey(t.Context(), "sessions")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -313,28 +313,28 @@ func TestFault41ASurveyThatShowsTooLittle(t *testing.T) {
 		"one is gone later":    {func(n int, name string) bool { return n == 3 && name == string(all[2].Manifest.ID) }, new(*UnsteadyError)},
 	} {
 		r.disk = &shortDisk{disk: osDisk{}, hide: c.hide}
-		if _, err := r.Survey("sessions"); err == nil || !errors.As(err, c.want) {
+		if _, err := r.Survey(t.Context(), "sessions"); err == nil || !errors.As(err, c.want) {
 			t.Errorf("%s: %v, want %T", name, err, c.want)
 		}
 	}
 	r.disk = &shortDisk{disk: osDisk{}, hide: func(_ int, name string) bool { return name == string(newest) }}
 	var unsteady *UnsteadyError
-	if _, err := r.Survey("sessions", newest); !errors.As(err, &unsteady) {
+	if _, err := r.Survey(t.Context(), "sessions", newest); !errors.As(err, &unsteady) {
 		t.Errorf("the snapshot that was just committed is not shown: %v", err)
 	}
 	d := &faultyDisk{disk: osDisk{}}
 	r.disk = d
-	if _, err := r.Survey("sessions", newest); err != nil {
+	if _, err := r.Survey(t.Context(), "sessions", newest); err != nil {
 		t.Fatal(err)
 	}
 	for k := range d.steps {
 		r.disk = &faultyDisk{disk: osDisk{}, fail: failAt(k+1, errIO)}
-		if _, err := r.Survey("sessions"); !errors.Is(err, errIO) {
+		if _, err := r.Survey(t.Context(), "sessions"); !errors.Is(err, errIO) {
 			t.Errorf("step %s failed: %v", d.steps[k], err)
 		}
 	}
 	r.disk = osDisk{}
-	if _, err := r.Survey("nobody"); !errors.Is(err, ErrNotFound) {
+	if _, err := r.Survey(t.Context(), "nobody"); !errors.Is(err, ErrNotFound) {
 		t.Errorf("a source that is not there: %v", err)
 	}
 }

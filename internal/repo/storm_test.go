@@ -118,7 +118,7 @@ func (s *sailor) prune(ctx context.Context, source string) error {
 		return err
 	}
 	defer lock.Release()
-	listing, err := s.r.Survey(source)
+	listing, err := s.r.Survey(ctx, source)
 	if err != nil {
 		return err
 	}
