@@ -112,6 +112,9 @@ func (a *app) keepAll(ctx context.Context, r *repo.Repo) (func(), error) {
 	}
 	for _, s := range sources {
 		give, err := a.keep(ctx, r, s)
+		if as[*repo.UnsteadyError](err) {
+			continue // a link to a disk that is not mounted: the check names it
+		}
 		if err != nil {
 			release()
 			return nil, err

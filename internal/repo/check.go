@@ -40,7 +40,12 @@ func (r *Repo) Check(ctx context.Context, opts CheckOptions) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	report := Report{Checked: len(places)}
+	var report Report
+	for _, p := range places {
+		if p.lost == nil {
+			report.Checked++
+		}
+	}
 	var whole []Entry
 	for _, found := range r.loadAll(places) {
 		if err := ctx.Err(); err != nil {
@@ -274,6 +279,9 @@ func (r *Repo) leftovers() ([]Problem, error) {
 	}
 	var notes []Problem
 	for _, source := range sources {
+		if r.lost(source) != nil {
+			continue // it is a problem already
+		}
 		entries, err := r.disk.ReadDir(r.sourceDir(source))
 		if err != nil {
 			return nil, fmt.Errorf("list source %s: %w", source, err)

@@ -62,14 +62,7 @@ func (r *Repo) sources() ([]string, error) {
 	}
 	var names []string
 	for _, e := range entries {
-		if snapshot.ValidSourceName(e.Name()) != nil {
-			continue
-		}
-		dir, err := r.isDir(e)
-		if err != nil {
-			return nil, err
-		}
-		if dir {
+		if snapshot.ValidSourceName(e.Name()) == nil && r.isDir(e) {
 			names = append(names, e.Name())
 		}
 	}
@@ -78,22 +71,37 @@ func (r *Repo) sources() ([]string, error) {
 
 // isDir says whether an entry of the repository is a directory, or a link to
 // one: a source may have been moved to another disk. One whose disk is not
-// mounted is an error: it is no source that is not there.
-func (r *Repo) isDir(e fs.DirEntry) (bool, error) {
+// mounted is a source all the same: see lost.
+func (r *Repo) isDir(e fs.DirEntry) bool {
 	if e.Type()&fs.ModeSymlink == 0 {
-		return e.IsDir(), nil
+		return e.IsDir()
 	}
 	info, err := os.Stat(filepath.Join(r.dir, e.Name()))
-	if err != nil {
-		return false, &UnsteadyError{Source: e.Name(), Reason: "it is a link to what cannot be reached: " + reason(err)}
+	return err != nil || info.IsDir()
+}
+
+// lost is an error where a source is a link that leads nowhere: its snapshots
+// are somewhere, and must not be taken for none.
+func (r *Repo) lost(source string) error {
+	info, err := os.Lstat(r.sourceDir(source))
+	if err != nil || info.Mode()&fs.ModeSymlink == 0 {
+		return nil
 	}
-	return info.IsDir(), nil
+	if _, err := os.Stat(r.sourceDir(source)); err != nil {
+		return &UnsteadyError{Source: source, Reason: "it is a link to what cannot be reached: " + reason(err)}
+	}
+	return nil
 }
 
 // snapshotNames returns the names in a source's directory that are snapshot
 // ids, oldest first, whatever they are.
 func (r *Repo) snapshotNames(source string) ([]fs.DirEntry, error) {
 	entries, err := r.disk.ReadDir(r.sourceDir(source))
+	if err != nil {
+		if lost := r.lost(source); lost != nil {
+			return nil, lost
+		}
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &NotFoundError{Source: source}
 	}

@@ -62,10 +62,10 @@ func (r *Repo) Sources() ([]string, error) {
 	var names []string
 	for _, source := range all {
 		ids, err := r.snapshotNames(source)
-		if err != nil {
+		if err != nil && r.lost(source) == nil {
 			return nil, err
 		}
-		if len(ids) > 0 {
+		if len(ids) > 0 || err != nil {
 			names = append(names, source)
 		}
 	}
@@ -145,6 +145,7 @@ type place struct {
 	source string
 	id     string
 	isDir  bool
+	lost   error // of a source whose snapshots cannot be reached at all; it has no id
 }
 
 // places lists what is named like a snapshot, without looking inside.
@@ -168,6 +169,12 @@ func (r *Repo) places(source string) ([]place, error) {
 	var all []place
 	for _, s := range sources {
 		named, err := r.snapshotNames(s)
+		// One that cannot be reached hides none of the others.
+		var lost *UnsteadyError
+		if source == "" && errors.As(err, &lost) {
+			all = append(all, place{source: s, lost: err})
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -219,6 +226,11 @@ func manyAtOnce(n int, read func(i int)) {
 func (r *Repo) load(p place) loaded {
 	problem := func(file, format string, args ...any) loaded {
 		return loaded{problems: []Problem{{ID: p.id, File: file, Problem: fmt.Sprintf(format, args...)}}}
+	}
+	if p.lost != nil {
+		l := problem(p.source, "%s", p.lost.(*UnsteadyError).Reason)
+		l.err = p.lost
+		return l
 	}
 	if !p.isDir {
 		return problem("", "not a directory")

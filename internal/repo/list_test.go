@@ -79,11 +79,40 @@ func TestSourceMayBeALink(t *testing.T) {
 	if err := os.Symlink(elsewhere, r.sourceDir("sessions")); err != nil {
 		t.Fatal(err)
 	}
+	next := commit(t, r, "sessions", day(9), 2, nil)
+	mustBeWhole(t, r, next.Manifest.ID, e.Manifest.ID)
+}
+
+// A source whose disk is not mounted is a problem, never "no snapshots"; it
+// hides none of the others, and no one who wants to delete believes it.
+func TestFault41ASourceWhoseDiskIsNotMounted(t *testing.T) {
+	r := newRepo(t)
+	e := commit(t, r, "sessions", day(8), 1, nil)
 	if err := os.Symlink("nowhere", r.sourceDir("carts")); err != nil {
 		t.Fatal(err)
 	}
-	next := commit(t, r, "sessions", day(9), 2, nil)
-	mustBeWhole(t, r, next.Manifest.ID, e.Manifest.ID)
+	want := Problem{File: "carts", Problem: "it is a link to what cannot be reached: missing"}
+	l, err := r.List("")
+	if err != nil || len(l.Snapshots) != 1 || len(l.Problems) != 1 || l.Problems[0] != want {
+		t.Errorf("list: %+v %v", l, err)
+	}
+	report, err := r.Check(t.Context(), CheckOptions{})
+	if err != nil || report.Checked != 1 || len(report.Problems) != 1 || report.Problems[0] != want {
+		t.Errorf("check: %+v %v", report, err)
+	}
+	if _, err := r.Get(string(e.Manifest.ID)); err != nil {
+		t.Errorf("get of another source's: %v", err)
+	}
+	if names, err := r.Sources(); err != nil || !equal(names, []string{"carts", "sessions"}) {
+		t.Errorf("sources: %v %v", names, err)
+	}
+	var unsteady *UnsteadyError
+	if _, err := r.List("carts"); !errors.As(err, &unsteady) {
+		t.Errorf("list of it: %v", err)
+	}
+	if _, err := r.Survey(t.Context(), "carts"); !errors.As(err, &unsteady) {
+		t.Errorf("survey of it: %v", err)
+	}
 }
 
 // One damaged snapshot is named; its neighbours are listed, checked and found.

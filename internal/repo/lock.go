@@ -157,6 +157,9 @@ func (r *Repo) try(req request) (*Lock, error) {
 	case errors.Is(err, errBusy):
 		return nil, &LockedError{Source: req.source, Lock: req.kind, Holder: whoHolds(path)}
 	case errors.Is(err, fs.ErrNotExist):
+		if lost := r.lost(req.source); lost != nil {
+			return nil, lost
+		}
 		return nil, &NotFoundError{Source: req.source}
 	case err != nil:
 		return nil, fmt.Errorf("lock source %s: %w", req.source, writeError(err))
