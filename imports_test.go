@@ -56,7 +56,7 @@ func house() map[string]room {
 				"backup", "restore", "verify", "retention", "snapshot",
 				"internal/repo", "internal/instance", "internal/docker", "internal/server", "internal/rdb", "internal/aof",
 				"daemon", "schedule", "internal/config", "internal/notify", "internal/status",
-				cobra, bar, terminal, units,
+				cobra, bar, terminal, units, "golang.org/x/crypto/x509roots/fallback",
 			},
 			tests: []string{unix, manual}, // a terminal to talk to; the manual pages
 		},

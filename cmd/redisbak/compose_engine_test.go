@@ -32,6 +32,10 @@ func TestComposeFileKeepsItsRedis(t *testing.T) {
 	if err := os.WriteFile(password, []byte("canary-secret\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	// It is most often a user's, and not root's.
+	if err := os.Chown(password, 1000, 1000); err != nil {
+		t.Fatal(err)
+	}
 	image := buildImage(t)
 	run := func(args ...string) (string, error) {
 		cmd := exec.Command(compose[0], append(append(compose[1:len(compose):len(compose)], "--file", filepath.Join(project, "deploy", "compose.yaml")), args...)...)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/redisbak/redisbak/daemon"
 	"github.com/redisbak/redisbak/internal/config"
+	"github.com/redisbak/redisbak/internal/docker"
 	"github.com/redisbak/redisbak/internal/notify"
 	"github.com/redisbak/redisbak/internal/repo"
 	"github.com/redisbak/redisbak/internal/status"
@@ -99,16 +100,35 @@ type keeper struct {
 	crew    *daemon.Daemon
 	version string
 
+	applying sync.Mutex // one change of the sources after the other
+
 	mu       sync.Mutex
 	config   *config.Config
 	notifier *notify.Notifier
+	seen     []docker.Summary // all containers, when they were looked at last
+	lookedAt time.Time
+	began    time.Time
+	followed error            // why containers are not followed; nil: they are
 	found    map[string]found // by container: what its labels ask for
 	sources  map[string]config.Source
-	wrong    map[string]string // what is wrong with labels, by container: told once
+	wrong    map[string]string    // what cannot be meant, by container: told once
+	gone     map[string]time.Time // sources of labels that are no more: told after a while
 	sending  sync.WaitGroup
+
+	// sendContext outlives the daemon's by a moment: its last words.
+	sendContext context.Context
 }
 
+// lastWords is how long messages may take that are on their way when the daemon
+// ends.
+const lastWords = 10 * time.Second
+
 func (a *app) runDaemon(cmd *cobra.Command, o daemonOptions) error {
+	for _, name := range []string{"username", "password-file", "address", "tls", "source", "lock-wait", "timeout"} {
+		if flag := cmd.Flags().Lookup(name); flag != nil && flag.Changed {
+			return hinted(usagef("--%s: a daemon has many sources", name), "say it in the file, for all of them or for one: docs/configuration.md")
+		}
+	}
 	c, err := a.load(cmd, o)
 	if err != nil {
 		return err
@@ -128,7 +148,7 @@ func (a *app) runDaemon(cmd *cobra.Command, o daemonOptions) error {
 	}
 	k := &keeper{
 		app: a, cmd: cmd, options: o, repo: r, config: c, notifier: notifier, version: currentVersion(),
-		found: map[string]found{}, wrong: map[string]string{},
+		found: map[string]found{}, wrong: map[string]string{}, gone: map[string]time.Time{}, began: a.now(),
 	}
 	k.crew = daemon.New(daemon.Options{
 		Clock: schedule.WallClock(), AtOnce: c.Concurrency, Journal: journal{r}, Tell: k.tell,
@@ -152,8 +172,15 @@ func (a *app) daemonRepo(o daemonOptions) (*repo.Repo, error) {
 
 // serve runs all parts until the context ends, or one that must not fail does.
 func (k *keeper) serve(ctx context.Context) error {
+	var cut context.CancelFunc
+	k.sendContext, cut = context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
+	// Before anything else: a signal that nobody has asked for ends the process.
+	heard := make(chan os.Signal, 4)
+	signal.Notify(heard, syscall.SIGHUP, syscall.SIGUSR1)
+	defer signal.Stop(heard)
 	listener, err := k.listen()
 	if err != nil {
 		return err
@@ -162,7 +189,7 @@ func (k *keeper) serve(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, closeAll(listener))
 	}
-	k.apply()
+	k.look(nil)
 	var parts sync.WaitGroup
 	failed := make(chan error, 4)
 	part := func(run func(context.Context) error) {
@@ -183,12 +210,13 @@ func (k *keeper) serve(ctx context.Context) error {
 	}
 	part(func(ctx context.Context) error { return k.answer(ctx, socket) })
 	part(k.discover)
-	part(k.hearSignals)
+	part(func(ctx context.Context) error { return k.hearSignals(ctx, heard) })
 	k.talk.info("redisbak %s: keeps %s", k.version, plural(int64(len(k.crew.Standings())), "source"))
 	part(k.crew.Run)
 	<-ctx.Done()
 	k.talk.info("stopping")
 	parts.Wait()
+	time.AfterFunc(lastWords, cut)
 	k.sending.Wait()
 	select {
 	case err := <-failed:
@@ -221,10 +249,7 @@ func closeAll(listeners ...net.Listener) error {
 }
 
 // hearSignals does what SIGHUP and SIGUSR1 ask for.
-func (k *keeper) hearSignals(ctx context.Context) error {
-	heard := make(chan os.Signal, 4)
-	signal.Notify(heard, syscall.SIGHUP, syscall.SIGUSR1)
-	defer signal.Stop(heard)
+func (k *keeper) hearSignals(ctx context.Context, heard <-chan os.Signal) error {
 	for {
 		select {
 		case <-ctx.Done():
@@ -245,7 +270,10 @@ func (k *keeper) hearSignals(ctx context.Context) error {
 
 // reload reads the file again. One that cannot be meant changes nothing.
 func (k *keeper) reload() {
-	c, err := k.load(k.cmd, k.options)
+	// The zone, the repository and more are the app's, which runs use all the
+	// time: they are read into another one.
+	other := *k.app
+	c, err := other.load(k.cmd, k.options)
 	var notifier *notify.Notifier
 	if err == nil {
 		notifier, err = notifierOf(c)
@@ -255,8 +283,10 @@ func (k *keeper) reload() {
 		return
 	}
 	k.mu.Lock()
-	if c.Listen != k.config.Listen || c.Concurrency != k.config.Concurrency || c.Repository != k.config.Repository {
-		k.talk.warn("listen, concurrency and repository take effect with the next start")
+	was := k.config
+	if other.repo != k.app.repo || other.zone.String() != k.zone.String() || c.Listen != was.Listen || c.Concurrency != was.Concurrency ||
+		c.Log != was.Log || fmt.Sprint(c.Status) != fmt.Sprint(was.Status) {
+		k.talk.warn("repository, timezone, listen, concurrency, log and status take effect with the next start")
 	}
 	k.config, k.notifier = c, notifier
 	k.mu.Unlock()

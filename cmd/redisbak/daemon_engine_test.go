@@ -330,5 +330,13 @@ sources:
 	k.write(strings.Replace(string(text), "name: before", "name: after", 1))
 	send(t, k.daemon, syscall.SIGHUP)
 	enginetest.Eventually(t, time.Minute, "the new source is there", func() bool { return has("after") && !has("before") })
+
+	// What labels ask for hangs on the file too.
+	name := "label" + strings.ToLower(source.Name[len(source.Name)-6:])
+	enginetest.Start(t, enginetest.Options{Docker: []string{"--label", "redisbak.enable=true", "--label", "redisbak.name=" + name}})
+	enginetest.Eventually(t, time.Minute, "a source of labels is there", func() bool { return has(name) })
+	k.write(strings.Replace(string(text), "name: before", "name: after", 1) + "discover: off\n")
+	send(t, k.daemon, syscall.SIGHUP)
+	enginetest.Eventually(t, time.Minute, "labels ask for nothing any more", func() bool { return has("after") && !has(name) })
 	k.stop()
 }

@@ -25,14 +25,18 @@ const (
 	socketName  = "socket"
 	socketLimit = 10 * time.Second
 	lineLimit   = 4 << 10
+	pathLimit   = 100 // of a socket, a little less than what any system takes
 )
 
-// socketPath is a path of the daemon's socket that is short enough for one,
-// through a descriptor of its directory; the caller closes that.
+// socketPath is a path of the daemon's socket that is short enough for one: its
+// own, or through a descriptor of its directory; the caller closes that.
 func socketPath(r *repo.Repo) (path string, dir *os.File, err error) {
 	dir, err = os.Open(r.DaemonDir())
 	if err != nil {
 		return "", nil, err
+	}
+	if path = filepath.Join(r.DaemonDir(), socketName); len(path) <= pathLimit {
+		return path, dir, nil
 	}
 	return filepath.Join("/proc/self/fd", fmt.Sprint(dir.Fd()), socketName), dir, nil
 }
@@ -63,11 +67,19 @@ func (k *keeper) answer(ctx context.Context, l net.Listener) error {
 	defer stop()
 	for {
 		c, err := l.Accept()
-		if err != nil {
+		switch {
+		case err == nil:
+			go k.answerOne(c)
+		case ctx.Err() != nil:
 			_ = os.Remove(filepath.Join(k.repo.DaemonDir(), socketName))
-			return err
+			return ctx.Err()
+		default: // out of descriptors, most likely: it is no reason to end
+			k.talk.warn(fmt.Sprintf("socket of the daemon: %v", err))
+			select {
+			case <-ctx.Done():
+			case <-time.After(time.Second):
+			}
 		}
-		go k.answerOne(c)
 	}
 }
 
@@ -98,6 +110,9 @@ func (k *keeper) answerOne(c net.Conn) {
 func (k *keeper) ready() error {
 	if _, err := k.repo.Sources(); err != nil {
 		return err
+	}
+	if text := k.unfollowed(); text != "" {
+		return errors.New(text)
 	}
 	var overdue []string
 	for _, s := range k.crew.Standings() {

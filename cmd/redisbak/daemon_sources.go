@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -19,7 +18,7 @@ import (
 // found is what the labels of a container ask for.
 type found struct {
 	source config.Source
-	state  string
+	id     string
 }
 
 const (
@@ -27,19 +26,39 @@ const (
 	followAgain = 15 * time.Second
 	// settle is how long it waits after an event: they come in flocks.
 	settle = 300 * time.Millisecond
+	// lookAgain is how often it looks without one: a secret file may have come
+	// back, and an engine may have stopped to tell.
+	lookAgain = 2 * time.Minute
+	// unfollowedLimit is how long containers may not be followed before it is
+	// told: an engine that restarts takes less.
+	unfollowedLimit = 2 * time.Minute
+	// goneLimit is how long a source of labels may be away before it is told: a
+	// container that is made anew is away for seconds.
+	goneLimit = 5 * time.Minute
 )
 
 // discover follows the containers that come and go, until the context ends. An
 // engine that cannot be reached is told of, and asked again.
 func (k *keeper) discover(ctx context.Context) error {
-	for told := ""; ; {
+	for logged, told := "", false; ; {
+		began := k.now()
 		err := k.follow(ctx)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if text := err.Error(); text != told {
-			told = text
+		k.mu.Lock()
+		k.followed = err
+		if k.lookedAt.After(began) {
+			logged, told = "", false
+		}
+		k.mu.Unlock()
+		if text := err.Error(); text != logged {
+			logged = text
 			k.talk.warn("containers are not followed for the moment: " + text)
+		}
+		if text := k.unfollowed(); text != "" && !told {
+			told = true
+			k.tell(daemon.Message{Kind: daemon.Misadvised, Text: text, Time: k.now()})
 		}
 		select {
 		case <-ctx.Done():
@@ -47,6 +66,20 @@ func (k *keeper) discover(ctx context.Context) error {
 		case <-time.After(followAgain):
 		}
 	}
+}
+
+// unfollowed says that containers have not been followed for too long, and why.
+func (k *keeper) unfollowed() string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	since := k.began
+	if k.lookedAt.After(since) {
+		since = k.lookedAt
+	}
+	if k.followed == nil || k.now().Sub(since) < unfollowedLimit {
+		return ""
+	}
+	return fmt.Sprintf("containers are not followed since %s, and nothing is backed up: %v", since.UTC().Format(time.RFC3339), k.followed)
 }
 
 func (k *keeper) follow(ctx context.Context) error {
@@ -74,6 +107,7 @@ func (k *keeper) follow(ctx context.Context) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-changed:
+		case <-time.After(lookAgain):
 		}
 		all, err := engine.Containers(ctx, true)
 		if err != nil {
@@ -91,35 +125,55 @@ func (k *keeper) follow(ctx context.Context) error {
 // look reads the labels of all containers; nil: those that it saw last, after
 // the configuration has changed.
 func (k *keeper) look(all []docker.Summary) {
+	k.applying.Lock()
+	defer k.applying.Unlock()
 	k.mu.Lock()
+	if all != nil {
+		k.seen, k.lookedAt, k.followed = all, k.now(), nil
+	}
+	all = k.seen
 	defaults, discover := k.config.Defaults, k.config.Discover
 	k.mu.Unlock()
-	if all != nil {
-		seen, wrong := map[string]found{}, map[string]string{}
-		for _, c := range all {
-			if c.Passing() {
-				continue
-			}
-			s, enabled, warnings, err := config.FromLabels(c.Name, c.Labels, defaults, k.checkSchedule)
-			if err != nil {
-				wrong[c.Name] = err.Error()
-			}
-			for _, w := range warnings {
-				wrong[c.Name] = strings.TrimPrefix(wrong[c.Name]+"; "+w.String(), "; ")
-			}
-			seen[c.Name] = found{state: c.State}
-			if enabled && discover && err == nil {
-				seen[c.Name] = found{source: s, state: c.State}
-			}
+	seen, wrong := map[string]found{}, map[string]string{}
+	for _, c := range all {
+		if c.Passing() {
+			continue
 		}
-		k.note(seen, wrong)
+		s, enabled, warnings, err := config.FromLabels(c.Name, c.Labels, defaults, k.checkSchedule)
+		if err != nil {
+			wrong[c.Name] = err.Error()
+		}
+		for _, w := range warnings {
+			wrong[c.Name] = strings.TrimPrefix(wrong[c.Name]+"; "+w.String(), "; ")
+		}
+		seen[c.Name] = found{id: c.ID}
+		if enabled && discover && err == nil {
+			seen[c.Name] = found{source: s, id: c.ID}
+		}
 	}
+	k.note(seen, wrong)
 	k.apply()
+	k.tellGone()
 }
 
 // note keeps what was found, and tells of what is wrong once.
 func (k *keeper) note(seen map[string]found, wrong map[string]string) {
+	taken := map[string]string{}
 	k.mu.Lock()
+	for _, s := range k.config.Sources {
+		taken[s.Name] = s.Container
+	}
+	for _, name := range slices.Sorted(maps.Keys(seen)) {
+		s := seen[name].source
+		other, ok := taken[s.Name]
+		switch {
+		case s.Name == "":
+		case ok && other != s.Container:
+			wrong[name] = fmt.Sprintf("container %s: source %s is of container %s already: give it another label redisbak.name", name, s.Name, other)
+		default:
+			taken[s.Name] = s.Container
+		}
+	}
 	before := k.wrong
 	k.found, k.wrong = seen, wrong
 	k.mu.Unlock()
@@ -143,26 +197,19 @@ func (k *keeper) apply() {
 	for _, s := range k.config.Sources {
 		sources[s.Name] = s
 	}
-	var doubled []string
 	for _, name := range slices.Sorted(maps.Keys(k.found)) {
 		s := k.found[name].source
 		if s.Name == "" {
 			continue
 		}
-		if other, ok := sources[s.Name]; ok {
-			if other.Container != s.Container {
-				doubled = append(doubled, fmt.Sprintf("container %s: source %s is of container %s already: give it another label redisbak.name", s.Container, s.Name, other.Container))
-			}
-			continue
+		if _, ok := sources[s.Name]; ok {
+			continue // it was told
 		}
 		sources[s.Name] = s
 	}
 	before := k.sources
 	k.sources = sources
 	k.mu.Unlock()
-	for _, text := range doubled {
-		k.talk.warn(text)
-	}
 	var all []daemon.Source
 	for _, name := range slices.Sorted(maps.Keys(sources)) {
 		s, err := k.daemonSource(sources[name])
@@ -187,6 +234,22 @@ func (k *keeper) sayChanges(before, now map[string]config.Source) {
 	for _, name := range slices.Sorted(maps.Keys(before)) {
 		if _, ok := now[name]; !ok {
 			k.talk.info("source %s is gone: it is not backed up any more", name)
+			k.gone[name] = k.now()
+		}
+	}
+	for name := range now {
+		delete(k.gone, name)
+	}
+}
+
+// tellGone tells of sources that are gone for good, as it seems. What is in the
+// file no more was taken out by somebody who knows.
+func (k *keeper) tellGone() {
+	for name, since := range k.gone {
+		if k.now().Sub(since) >= goneLimit {
+			delete(k.gone, name)
+			k.tell(daemon.Message{Kind: daemon.Misadvised, Source: name, Time: k.now(),
+				Text: fmt.Sprintf("source %s is gone since %s, with its container or its labels: it is not backed up any more", name, since.UTC().Format(time.RFC3339))})
 		}
 	}
 }
@@ -274,9 +337,8 @@ func (k *keeper) tell(m daemon.Message) {
 	}
 	// Nobody waits for it but the end of the daemon.
 	k.sending.Go(func() {
-		ctx := context.WithoutCancel(k.cmd.Context())
-		err := notifier.Send(ctx, notify.Message{Title: "redisbak: " + string(m.Kind), Body: m.Text})
-		if err != nil && !errors.Is(err, context.Canceled) {
+		err := notifier.Send(k.sendContext, notify.Message{Title: "redisbak: " + string(m.Kind), Body: m.Text})
+		if err != nil {
 			k.talk.warn(err.Error())
 		}
 	})

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/redisbak/redisbak/daemon"
@@ -14,7 +16,7 @@ import (
 // pageOptions are those of the status page.
 func (k *keeper) pageOptions() (status.Options, error) {
 	c := k.config.Status
-	o := status.Options{User: c.User, Hosts: c.Hosts}
+	o := status.Options{User: c.User, Hosts: c.Hosts, Log: slog.New(slog.NewTextHandler(k.stderr, nil))}
 	if c.Password.Set() {
 		var err error
 		if o.Password, err = c.Password.Read(); err != nil {
@@ -36,6 +38,10 @@ func (k *keeper) view(context.Context) (status.View, error) {
 	}
 	for _, p := range listing.Problems {
 		v.Problems = append(v.Problems, status.Problem(p))
+	}
+	if text := k.unfollowed(); text != "" {
+		v.Trouble = append(v.Trouble, text)
+		v.Problems = append(v.Problems, status.Problem{Problem: text})
 	}
 	bySource := map[string][]status.Snapshot{}
 	var order []string
@@ -62,8 +68,7 @@ func (k *keeper) view(context.Context) (status.View, error) {
 func (k *keeper) sourceView(s daemon.Standing, snapshots []status.Snapshot) status.Source {
 	k.mu.Lock()
 	container := k.sources[s.Name].Container
-	_, there := k.found[container]
-	looked := len(k.found) > 0
+	there, looked := k.isThere(container), !k.lookedAt.IsZero()
 	k.mu.Unlock()
 	out := status.Source{
 		Name: s.Name, Container: container, Schedule: s.Schedule, Next: s.Next, Overdue: s.Overdue, MissedRuns: s.Missed,
@@ -87,6 +92,17 @@ func (k *keeper) sourceView(s daemon.Standing, snapshots []status.Snapshot) stat
 	}
 	out.State = stateOfSource(s, looked && !there)
 	return out
+}
+
+// isThere says whether a container of that name, id or prefix of an id was seen.
+// The caller holds k.mu.
+func (k *keeper) isThere(container string) bool {
+	for name, f := range k.found {
+		if name == container || len(container) >= 4 && strings.HasPrefix(f.id, container) {
+			return true
+		}
+	}
+	return false
 }
 
 // stateOfSource is the one word for a source.

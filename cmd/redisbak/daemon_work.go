@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"time"
 
 	"github.com/redisbak/redisbak/daemon"
 	"github.com/redisbak/redisbak/internal/config"
 	"github.com/redisbak/redisbak/internal/docker"
 	"github.com/redisbak/redisbak/internal/repo"
+	"github.com/redisbak/redisbak/schedule"
 	"github.com/redisbak/redisbak/snapshot"
 )
 
@@ -35,11 +37,8 @@ func (k *keeper) appFor(s config.Source) (*app, error) {
 
 // capture takes the snapshots of one run.
 func (k *keeper) capture(ctx context.Context, s config.Source, verify bool) (daemon.Outcome, error) {
-	if s.Timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, s.Timeout)
-		defer cancel()
-	}
+	ctx, cancel := bounded(ctx, s.Timeout)
+	defer cancel()
 	a, err := k.appFor(s)
 	if err != nil {
 		return daemon.Outcome{}, err
@@ -69,15 +68,32 @@ func (k *keeper) capture(ctx context.Context, s config.Source, verify bool) (dae
 	defer b.end()
 	run := &session{app: a, repo: k.repo, bench: b, access: access, options: o}
 	if err := run.container(ctx, c); err != nil {
-		return daemon.Outcome{}, err
+		return daemon.Outcome{}, run.final(err)
 	}
 	return run.outcome()
+}
+
+// final marks an error after which nothing is to be tried again: something was
+// committed, and would be once more.
+func (s *session) final(err error) error {
+	if len(s.taken) > 0 {
+		return schedule.Final(err)
+	}
+	return err
+}
+
+// bounded ends ctx after a while, if there is one.
+func bounded(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	if limit == 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeoutCause(ctx, limit, fmt.Errorf("not done within timeout: %s", config.FormatDuration(limit)))
 }
 
 // outcome is what the snapshots of a run came to, the worst of them.
 func (s *session) outcome() (daemon.Outcome, error) {
 	if s.failed != exitOK || len(s.results) == 0 {
-		return daemon.Outcome{}, fmt.Errorf("%d of its snapshots were not taken: the log has the reasons", len(s.results)-len(s.taken)+1)
+		return daemon.Outcome{}, s.final(fmt.Errorf("%d of %d snapshots were not taken: %w", len(s.results)-len(s.taken), len(s.results), errors.Join(s.errs...)))
 	}
 	worst := daemon.Outcome{Result: daemon.Success}
 	for _, r := range s.results {
@@ -118,6 +134,8 @@ func outcomeOf(e repo.Entry, p *snapshot.Proof, verifyErr error) daemon.Outcome 
 // drill verifies one of the older snapshots: a disk that decays does so in what
 // nobody looks at.
 func (k *keeper) drill(ctx context.Context, s config.Source) (daemon.Outcome, error) {
+	ctx, cancel := bounded(ctx, s.Timeout)
+	defer cancel()
 	a, err := k.appFor(s)
 	if err != nil {
 		return daemon.Outcome{}, err

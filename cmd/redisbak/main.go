@@ -7,6 +7,9 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	// A static binary in an image of its own has no certificates to trust.
+	_ "golang.org/x/crypto/x509roots/fallback"
 )
 
 func main() {

@@ -187,9 +187,10 @@ type session struct {
 	taken     []repo.Entry
 	results   []backup.Result // of what was tried
 	pruned    []outcome
-	notPruned bool // what was to be pruned
-	code      int  // of what was committed
-	failed    int  // of what was not
+	errs      []error // of what was not taken
+	notPruned bool    // what was to be pruned
+	code      int     // of what was committed
+	failed    int     // of what was not
 }
 
 // container takes the snapshots that are wanted of one container and, where all
@@ -212,6 +213,7 @@ func (s *session) container(ctx context.Context, c docker.Container) error {
 			if ctx.Err() != nil || !s.several && len(methods) == 1 {
 				return err
 			}
+			s.errs = append(s.errs, err)
 			failed = oneCode(failed, s.explain(err))
 			continue
 		}

@@ -33,8 +33,9 @@ type talkState struct {
 	bar     *progressbar.ProgressBar
 
 	// Of a daemon's log.
-	now  func() time.Time // each line begins with the time; nil: none does
-	json bool             // each line is a JSON object
+	now        func() time.Time // each line begins with the time; nil: none does
+	json       bool             // each line is a JSON object
+	errorsOnly bool             // no warnings either
 }
 
 // log makes the talk a daemon's log: in lines with a time, or in JSON objects.
@@ -44,8 +45,10 @@ func (t talk) log(c config.Log, now func() time.Time) {
 	switch c.Level {
 	case "debug":
 		s.verbose = true
-	case "warn", "error":
+	case "warn":
 		s.quiet = true
+	case "error":
+		s.quiet, s.errorsOnly = true, true
 	}
 }
 
@@ -109,7 +112,11 @@ func (t talk) object(prefix, text string) {
 // oneLine keeps a message on its line: joined errors come on several.
 func oneLine(text string) string { return strings.ReplaceAll(strings.TrimSpace(text), "\n", "; ") }
 
-func (t talk) warn(text string) { t.line("warning:", yellow, text) }
+func (t talk) warn(text string) {
+	if t.state == nil || !t.state.errorsOnly {
+		t.line("warning:", yellow, text)
+	}
+}
 func (t talk) fail(text string) { t.line("error:", red, text) }
 func (t talk) hint(text string) { t.line("hint:", cyan, text) }
 

@@ -8,7 +8,8 @@
 // no error shows a URL or a part of one that may be a secret: most have a
 // token in their path.
 //
-// It does not decide what is worth a message, and repeats none.
+// It does not decide what is worth a message, and repeats none but those that
+// did not get through.
 package notify
 
 import (
@@ -32,6 +33,7 @@ const limit = 30 * time.Second
 // goroutines. The zero value sends to none.
 type Notifier struct {
 	services []service
+	waits    []time.Duration // between two tries
 }
 
 type service struct {
@@ -53,7 +55,7 @@ func (e *URLError) Error() string { return fmt.Sprintf("notification URL %d: %s"
 // them: "ntfy://…", "smtp://…", "generic+https://…". All that are wrong are
 // told, each as a *URLError.
 func New(urls []string) (*Notifier, error) {
-	n := &Notifier{}
+	n := &Notifier{waits: patience()}
 	var wrong []error
 	for i, text := range urls {
 		s, err := newService(text)
@@ -107,21 +109,44 @@ func (n *Notifier) Len() int {
 // Message is what is sent. Not every service shows a title.
 type Message struct{ Title, Body string }
 
-// Send sends a message to every service. The error names those that did not
-// take it, and why.
+// Send sends a message to every service. One that does not take it is asked
+// again after a while, longer each time, for about an hour or until ctx ends.
+// The error names those that never took it, and why.
 func (n *Notifier) Send(ctx context.Context, m Message) error {
 	if n == nil {
 		return nil
 	}
 	failed := make(chan error, len(n.services))
 	for _, s := range n.services {
-		go func() { failed <- s.send(ctx, m) }()
+		go func() { failed <- s.persist(ctx, m, n.waits) }()
 	}
 	var all []error
 	for range n.services {
 		all = append(all, <-failed)
 	}
 	return errors.Join(all...)
+}
+
+func patience() []time.Duration {
+	return []time.Duration{10 * time.Second, time.Minute, 2 * time.Minute, 5 * time.Minute, 15 * time.Minute, 30 * time.Minute}
+}
+
+func (s service) persist(ctx context.Context, m Message, waits []time.Duration) error {
+	err := s.send(ctx, m)
+	for _, wait := range waits {
+		if err == nil {
+			return nil
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return err
+		case <-timer.C:
+			err = s.send(ctx, m)
+		}
+	}
+	return err
 }
 
 // send waits no longer than the limit and the context allow. The library takes

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -60,6 +61,7 @@ func TestFault69EachServiceHearsAndNoSecretIsTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	n.waits = []time.Duration{time.Millisecond}
 	err = n.Send(t.Context(), Message{Title: "redisbak", Body: "sessions: failed"})
 	if err == nil || !strings.Contains(err.Error(), "generic (URL 1)") || !strings.Contains(err.Error(), "generic (URL 2)") || strings.Contains(err.Error(), "URL 3") {
 		t.Errorf("Send: %v", err)
@@ -73,6 +75,27 @@ func TestFault69EachServiceHearsAndNoSecretIsTold(t *testing.T) {
 		if !strings.Contains(h.all(), "sessions: failed") {
 			t.Errorf("the %s one heard %q", name, h.all())
 		}
+	}
+}
+
+// A service that is down for a moment hears all the same, and one that has heard
+// is not told again.
+func TestSendAsksAgain(t *testing.T) {
+	good, goodAt := listen(t, http.StatusOK)
+	var asked atomic.Int64
+	flaky := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if asked.Add(1) < 3 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
+	defer flaky.Close()
+	n, err := New([]string{generic(goodAt, "/hook"), generic(strings.TrimPrefix(flaky.URL, "http://"), "/hook")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.waits = []time.Duration{time.Millisecond, time.Millisecond, time.Millisecond}
+	if err := n.Send(t.Context(), Message{Body: "x"}); err != nil || asked.Load() != 3 || strings.Count(good.all(), "POST") != 1 {
+		t.Errorf("Send: %v, asked %d times; the other heard %q", err, asked.Load(), good.all())
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -18,6 +19,9 @@ import (
 // diaryName is the directory of what a daemon keeps: one file a source, its
 // lock, and its socket.
 const diaryName = ".daemon"
+
+// noteLimit cuts what is kept of an error, in bytes.
+const noteLimit = 4 << 10
 
 // Diary is what a daemon keeps of one source, so that it knows after a restart
 // what it owes. Losing it costs no snapshot: a source without one is new.
@@ -95,6 +99,9 @@ func (r *Repo) WriteDiary(d Diary) error {
 	if err := r.present(); err != nil {
 		return err
 	}
+	// What an error says may hold anything, and is for people.
+	d.Note = strings.ToValidUTF8(d.Note, "?")
+	d.Note = strings.ToValidUTF8(d.Note[:min(len(d.Note), noteLimit)], "")
 	text, err := encodeDiary(d)
 	if err == nil {
 		temp := filepath.Join(r.diaryDir(), d.Source+newSuffix)

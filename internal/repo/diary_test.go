@@ -4,8 +4,10 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 )
 
 func TestDiaryIsReadAsItWasWritten(t *testing.T) {
@@ -25,6 +27,13 @@ func TestDiaryIsReadAsItWasWritten(t *testing.T) {
 		if got, ok := r.ReadDiary("sessions"); !ok || got != d {
 			t.Errorf("read %+v %v, want %+v", got, ok, d)
 		}
+	}
+	odd := Diary{Source: "sessions", FirstSeen: day(1), Note: "torn \xff\xfe" + strings.Repeat("é", noteLimit)}
+	if err := r.WriteDiary(odd); err != nil {
+		t.Fatal(err)
+	}
+	if got, ok := r.ReadDiary("sessions"); !ok || !strings.HasPrefix(got.Note, "torn ?é") || len(got.Note) > noteLimit || !utf8.ValidString(got.Note) {
+		t.Errorf("an error that holds anything: %v %d bytes", ok, len(got.Note))
 	}
 	// It is no source and no leftover.
 	if sources, err := r.Sources(); err != nil || len(sources) > 0 {

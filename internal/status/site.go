@@ -87,6 +87,9 @@ func (s *site) ready(w http.ResponseWriter, r *http.Request) {
 			fmt.Fprintf(&late, "%s is overdue%s\n", source.Name, since(source.OverdueSince))
 		}
 	}
+	for _, trouble := range v.Trouble {
+		fmt.Fprintln(&late, trouble)
+	}
 	if late.Len() > 0 {
 		text(w, http.StatusServiceUnavailable, late.String())
 		return

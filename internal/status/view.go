@@ -20,6 +20,7 @@ type View struct {
 	Zone       *time.Location // of the times for people; nil is UTC
 	Sources    []Source
 	Problems   []Problem
+	Trouble    []string // what keeps the daemon from its work: it is not ready
 }
 
 // Source is one server that is backed up, or was.
