@@ -112,6 +112,7 @@ func (b *boxed) container(docker []string, args ...string) result {
 // is nobody but a member of the socket's group. What it writes is a repository
 // like any, and its user's own.
 func TestImageDoesTheMainJob(t *testing.T) {
+	t.Parallel()
 	image := buildImage(t)
 	socket, gid := socket(t)
 	for name, uid := range map[string]int{"root": 0, "a member of the socket's group": 1234} {
@@ -172,6 +173,7 @@ func (b *boxed) belongsTo(uid int) {
 // A server's address leads nowhere from a network of another container's, and
 // from none at all: the socket leads everywhere. Append-only files, too.
 func TestImageReachesServersOnOtherNetworks(t *testing.T) {
+	t.Parallel()
 	image := buildImage(t)
 	socket, gid := socket(t)
 	b := newBoxed(t, image, socket, 1234, fmt.Sprintf("1234:%d", gid))
@@ -190,6 +192,7 @@ func TestImageReachesServersOnOtherNetworks(t *testing.T) {
 
 // Without an option it is nobody, and says what it lacks.
 func TestImageOfNobodySaysWhatItLacks(t *testing.T) {
+	t.Parallel()
 	image := buildImage(t)
 	socket, _ := socket(t)
 	b := newBoxed(t, image, socket, 65534, "") // as whom the image says
@@ -202,6 +205,7 @@ func TestImageOfNobodySaysWhatItLacks(t *testing.T) {
 // It is the first process of its container, which the kernel kills by no signal
 // that it does not expect: docker stop must end it as everywhere, and at once.
 func TestImageEndsWithDockerStop(t *testing.T) {
+	t.Parallel()
 	image := buildImage(t)
 	socket, gid := socket(t)
 	b := newBoxed(t, image, socket, 0, fmt.Sprintf("0:%d", gid))
