@@ -162,6 +162,50 @@ func TestARunThatWasKilledIsCaughtUp(t *testing.T) {
 	})
 }
 
+// A run that is stopped while it waits to be tried again is owed as well.
+func TestARunThatIsStoppedBeforeItsRetryIsCaughtUp(t *testing.T) {
+	bubble(t, func(h *house) {
+		bad := h.daily("sessions", func(context.Context, bool) (Outcome, error) { return Outcome{}, errors.New("no space") })
+		h.live(3*time.Hour+30*time.Second, bad) // the first retry would come after a minute
+		if said := h.heard(); len(said) > 0 || h.called() != 1 {
+			t.Errorf("told %q after %q", said, h.calls)
+		}
+		if r, _ := h.journal.Load("sessions"); !r.LastDue.IsZero() {
+			t.Errorf("kept: %+v", r)
+		}
+		h.live(time.Hour, h.daily("sessions", good))
+		if n := h.called(); n != 2 {
+			t.Errorf("runs: %q", h.calls)
+		}
+	})
+}
+
+// What a run says as it is stopped is no failure, however it words it; and what
+// is wrong while nobody stops it is one, even if something in it was canceled.
+func TestOnlyTheDaemonsEndIsNoFailure(t *testing.T) {
+	bubble(t, func(h *house) {
+		h.live(4*time.Hour, h.daily("sessions", func(ctx context.Context, _ bool) (Outcome, error) {
+			<-ctx.Done()
+			return Outcome{}, errors.New("use of closed network connection")
+		}))
+		if r, _ := h.journal.Load("sessions"); !r.LastDue.IsZero() || r.Result != "" {
+			t.Errorf("kept: %+v", r)
+		}
+		if said := h.heard(); len(said) > 0 {
+			t.Errorf("told: %q", said)
+		}
+		h.live(2*time.Hour, h.daily("sessions", func(context.Context, bool) (Outcome, error) {
+			return Outcome{}, fmt.Errorf("copy: %w", context.Canceled)
+		}))
+		if r, _ := h.journal.Load("sessions"); r.LastDue.IsZero() || r.Result != Failure {
+			t.Errorf("kept: %+v", r)
+		}
+		if said := h.heard(); !slices.Contains(said, "failure sessions") {
+			t.Errorf("told: %q", said)
+		}
+	})
+}
+
 // A failure is tried again, then told once; that it is well again is told once.
 func TestAFailureIsToldOnceAndSoIsTheRecovery(t *testing.T) {
 	bubble(t, func(h *house) {

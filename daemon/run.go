@@ -8,6 +8,10 @@ import (
 	"github.com/redisbak/redisbak/schedule"
 )
 
+// errStopped is what a run ends with that was told to stop, which is no failure
+// of the source, whatever it said as it went.
+var errStopped = errors.New("stopped with the daemon")
+
 // run is one attempt of one source.
 func (d *Daemon) run(ctx context.Context, name string, t schedule.Tick) error {
 	var s Source
@@ -24,7 +28,7 @@ func (d *Daemon) run(ctx context.Context, name string, t schedule.Tick) error {
 	d.ping(ctx, s, Began, "")
 	outcome, err := s.Capture(ctx, verify)
 	if err != nil && ctx.Err() != nil {
-		return err // it was told to stop, which is no failure of the source
+		return fmt.Errorf("%w: %w", errStopped, err)
 	}
 	if err != nil {
 		outcome = Outcome{Result: Failure, Note: err.Error()}
@@ -143,10 +147,10 @@ func (st *state) done(t schedule.Tick) {
 	}
 }
 
-// ill tells of a run that failed for good. One that was stopped with the daemon
-// has not failed.
+// ill tells of a run that failed for good. One that was stopped with the daemon,
+// on its way or before it was tried again, has not: its tick is still owed.
 func (d *Daemon) ill(e schedule.Event) {
-	stopped := errors.Is(e.Err, context.Canceled)
+	stopped := e.Stopped || errors.Is(e.Err, errStopped)
 	d.change(e.Job, func(st *state) {
 		st.running = false
 		if !stopped {
