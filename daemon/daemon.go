@@ -15,6 +15,10 @@ import (
 // watchEvery is how often it is looked whether a source is overdue.
 const watchEvery = time.Minute
 
+// tellAgain is after how long a failure is told again that goes on. It is less
+// than a day, so that each failure of a daily source is told, late or early.
+const tellAgain = 20 * time.Hour
+
 // tellLimit bounds what a dead man's switch may take of a run's time.
 const tellLimit = 40 * time.Second
 

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/redisbak/redisbak/schedule"
 )
@@ -69,26 +72,33 @@ func (d *Daemon) ended(name string, o Outcome) {
 	})
 }
 
-// drill verifies an older snapshot when it is time to.
+// drill verifies an older snapshot when it is time to. One that came to no
+// verdict has failed, and is still to be done; one that was told to stop is only
+// that.
 func (d *Daemon) drill(ctx context.Context, name string, s Source) error {
 	if s.DrillEvery == 0 || s.Drill == nil {
 		return nil
 	}
-	due, now := false, d.clock.Now().UTC()
-	d.change(name, func(st *state) {
-		due = now.Sub(st.record.LastDrill) >= s.DrillEvery
-		if due {
-			st.record.LastDrill = now
-		}
-	})
+	due := false
+	d.change(name, func(st *state) { due = d.clock.Now().Sub(st.record.LastDrill) >= s.DrillEvery })
 	if !due {
 		return nil
 	}
 	outcome, err := s.Drill(ctx)
-	if err == nil && outcome.Result == Unrestorable {
+	verdict := err == nil && (outcome.Result == Success || outcome.Result == Unrestorable)
+	switch {
+	case verdict:
+		d.change(name, func(st *state) { st.record.LastDrill = d.clock.Now().UTC() })
+	case ctx.Err() != nil:
+		return nil
+	}
+	if err == nil && outcome.Result != Success {
 		err = errors.New(outcome.Note)
 	}
-	return err
+	if err != nil {
+		return fmt.Errorf("the drill with an older snapshot: %w", err)
+	}
+	return nil
 }
 
 // ping tells a dead man's switch. That it cannot be reached is told, and is no
@@ -123,16 +133,29 @@ func (d *Daemon) observe(e schedule.Event) {
 	}
 }
 
-// well ends what was wrong with a source.
+// well ends what was wrong with a source. A snapshot that was not verified, or
+// after which nothing was pruned, is one, but it does not make a source well:
+// that is told, once.
 func (d *Daemon) well(e schedule.Event) {
-	var before bool
+	var before, news bool
 	var note string
+	now := d.clock.Now().UTC()
 	d.change(e.Job, func(st *state) {
-		before = st.failing || st.overdue
+		r := &st.record
+		before = r.Told != "" || st.overdue
+		if r.Result == Success {
+			r.Told, r.ToldAt = "", time.Time{}
+		} else {
+			before, news = false, r.Told != string(r.Result) || st.overdue
+			r.Told, r.ToldAt = string(r.Result), now
+		}
 		st.running, st.failing, st.overdue = false, false, false
 		st.done(e.Tick)
-		note = st.record.Note
+		note = r.Note
 	})
+	if news {
+		d.say(Failed, e.Job, e.Job+" is backed up, but: "+note)
+	}
 	if before {
 		d.say(Recovered, e.Job, e.Job+" is well again: "+note)
 	}
@@ -151,15 +174,29 @@ func (st *state) done(t schedule.Tick) {
 // on its way or before it was tried again, has not: its tick is still owed.
 func (d *Daemon) ill(e schedule.Event) {
 	stopped := e.Stopped || errors.Is(e.Err, errStopped)
-	d.change(e.Job, func(st *state) {
-		st.running = false
-		if !stopped {
-			st.failing = true
-			st.done(e.Tick)
-		}
-	})
 	if stopped {
+		d.change(e.Job, func(st *state) { st.running = false })
 		return
 	}
-	d.say(Failed, e.Job, fmt.Sprintf("%s failed: %v", e.Job, e.Err))
+	news := true // of a source that is gone
+	now := d.clock.Now().UTC()
+	what := gist(e.Err.Error())
+	d.change(e.Job, func(st *state) {
+		r := &st.record
+		if news = r.Told != what || now.Sub(r.ToldAt) >= tellAgain; news {
+			r.Told, r.ToldAt = what, now
+		}
+		st.running, st.failing = false, true
+		st.done(e.Tick)
+	})
+	if news {
+		d.say(Failed, e.Job, fmt.Sprintf("%s failed: %v", e.Job, e.Err))
+	}
+}
+
+// gist is what an error says without the words that are others each time:
+// those with digits, as ports, sizes and ids.
+func gist(text string) string {
+	words := slices.DeleteFunc(strings.Fields(text), func(w string) bool { return strings.ContainsAny(w, "0123456789") })
+	return "failed: " + strings.Join(words, " ")
 }

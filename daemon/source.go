@@ -79,8 +79,12 @@ type Record struct {
 	Result      Result
 	Note        string
 	LastSuccess time.Time // the end of the last run of which a good snapshot came
-	LastDrill   time.Time
-	Runs        int64 // that committed something
+	LastDrill   time.Time // the last one that came to a verdict
+	Runs        int64     // that committed something
+	// Told is what is wrong and was told, and ToldAt when: a restart does not
+	// tell it again. Empty: nothing is.
+	Told   string
+	ToldAt time.Time
 }
 
 // Journal keeps the records over a restart.

@@ -37,6 +37,10 @@ type Diary struct {
 	// Runs counts the runs that were a success; which of them are verified goes
 	// by it.
 	Runs int64 `json:"runs,omitempty"`
+	// Told is what is wrong and was told, so that a restart does not tell it
+	// again.
+	Told   string    `json:"told,omitempty"`
+	ToldAt time.Time `json:"told_at,omitzero"`
 }
 
 func (r *Repo) diaryDir() string { return filepath.Join(r.dir, diaryName) }
