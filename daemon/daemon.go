@@ -44,6 +44,7 @@ type Daemon struct {
 
 	mu      sync.Mutex
 	sources map[string]*state
+	lost    bool // the journal could not be written: that was told
 }
 
 // state is all that is known of a source.
@@ -55,8 +56,9 @@ type state struct {
 	missed  int64
 	runs    map[Result]int64
 	// what was told
-	overdue bool
-	failing bool
+	overdue   bool
+	failing   bool
+	unreached bool // its dead man's switch
 }
 
 // New makes a Daemon without sources.
@@ -157,9 +159,15 @@ func (d *Daemon) change(name string, alter func(*state)) {
 }
 
 // store keeps a record. What cannot be kept is no reason to stop: it is what is
-// owed after the next restart that is unsure then.
+// owed after the next restart that is unsure then. That is told once, until one
+// is kept again.
 func (d *Daemon) store(name string, r Record) {
-	if err := d.journal.Store(name, r); err != nil {
+	err := d.journal.Store(name, r)
+	d.mu.Lock()
+	known := d.lost
+	d.lost = err != nil
+	d.mu.Unlock()
+	if err != nil && !known {
 		d.say(JournalLost, name, fmt.Sprintf("%s: what was done cannot be kept for the next start: %v", name, err))
 	}
 }

@@ -310,102 +310,6 @@ func TestASourceThatIsNotBackedUpIsOverdue(t *testing.T) {
 	})
 }
 
-// hourly is a source whose run comes to what results say, one after the other.
-func (h *house) hourly(name string, outcome func(run int) (Outcome, error)) Source {
-	run := 0
-	s := h.daily(name, func(context.Context, bool) (Outcome, error) {
-		run++
-		return outcome(run)
-	})
-	spec, err := schedule.Parse("0 * * * *", time.UTC)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	s.Spec = spec
-	return s
-}
-
-// A failure that goes on is told once a day, and not at each tick; another one
-// is told at once, and a restart tells nothing again.
-func TestAFailureThatGoesOnIsToldOnceADay(t *testing.T) {
-	bubble(t, func(h *house) {
-		cause := "no space on /dev/sda"
-		s := h.hourly("sessions", func(run int) (Outcome, error) {
-			return Outcome{}, fmt.Errorf("%s, run %d at 127.0.0.1:%d", cause, run, 40000+run)
-		})
-		s.OverdueAfter = 300 * time.Hour
-		h.live(10*time.Hour, s)
-		if said := h.heard(); !slices.Equal(said, []string{"failure sessions"}) {
-			t.Errorf("told: %q", said)
-		}
-		h.live(10*time.Hour, s)
-		if said := h.heard(); len(said) > 0 {
-			t.Errorf("told after a restart: %q", said)
-		}
-		h.live(20*time.Hour, s)
-		if said := h.heard(); !slices.Equal(said, []string{"failure sessions"}) {
-			t.Errorf("told on the next day: %q", said)
-		}
-		cause = "the server is gone"
-		h.live(2*time.Hour, s)
-		if said := h.heard(); !slices.Equal(said, []string{"failure sessions"}) {
-			t.Errorf("told of another failure: %q", said)
-		}
-	})
-}
-
-// A snapshot that could not be verified, or after which nothing was pruned, is
-// told once, and so is its end.
-func TestWhatIsNotVerifiedOrPrunedIsToldOnce(t *testing.T) {
-	for _, weak := range []Result{Unverified, NotPruned} {
-		bubble(t, func(h *house) {
-			result := weak
-			s := h.hourly("sessions", func(run int) (Outcome, error) {
-				return Outcome{Result: result, Note: fmt.Sprintf("snapshot %d and a reason", run)}, nil
-			})
-			h.live(30*time.Hour, s)
-			h.live(10*time.Hour, s)
-			if said := h.heard(); !slices.Equal(said, []string{"failure sessions"}) {
-				t.Errorf("%s: told %q", weak, said)
-			}
-			if want := "sessions is backed up, but: snapshot 1 and a reason"; h.texts[0] != want {
-				t.Errorf("%s: told %q, want %q", weak, h.texts[0], want)
-			}
-			result = Success
-			h.live(10*time.Hour, s)
-			if said := h.heard(); !slices.Equal(said, []string{"recovered sessions"}) {
-				t.Errorf("after %s: told %q", weak, said)
-			}
-		})
-	}
-}
-
-// A drill that came to nothing is told, and is done again until it has a
-// verdict.
-func TestADrillWithoutAVerdictIsStillToBeDone(t *testing.T) {
-	bubble(t, func(h *house) {
-		s := h.hourly("sessions", func(int) (Outcome, error) { return Outcome{Result: Success}, nil })
-		s.DrillEvery = 7 * aDay
-		drills := 0
-		s.Drill = func(context.Context) (Outcome, error) {
-			switch drills++; drills {
-			case 1:
-				return Outcome{Result: Unverified, Note: "no image"}, nil
-			case 2:
-				return Outcome{}, errors.New("no engine")
-			}
-			return Outcome{Result: Success}, nil
-		}
-		h.live(10*time.Hour+time.Minute, s)
-		if r, _ := h.journal.Load("sessions"); drills != 3 || !r.LastDrill.Equal(time.Date(2000, 1, 1, 3, 0, 0, 0, time.UTC)) {
-			t.Errorf("%d drills, the last one at %s", drills, r.LastDrill)
-		}
-		if said := h.heard(); !slices.Equal(said, []string{"failure sessions", "failure sessions", "recovered sessions"}) {
-			t.Errorf("told: %q", said)
-		}
-	})
-}
-
 func TestVerifyEveryNthAndDrillsFromTimeToTime(t *testing.T) {
 	bubble(t, func(h *house) {
 		s := h.daily("sessions", good)
@@ -497,24 +401,11 @@ func TestTheSwitchHearsEachRun(t *testing.T) {
 		if !slices.Equal(heard, []string{"began ", "good 5 keys"}) {
 			t.Errorf("heard: %q", heard)
 		}
-		if said := h.heard(); !slices.Equal(said, []string{"configuration sessions", "configuration sessions"}) {
+		if said := h.heard(); !slices.Equal(said, []string{"configuration sessions"}) {
 			t.Errorf("told: %q", said)
 		}
 		if r, _ := h.journal.Load("sessions"); r.Result != Success {
 			t.Errorf("kept: %+v", r)
-		}
-	})
-}
-
-func TestAJournalThatCannotBeWrittenIsToldAndStopsNothing(t *testing.T) {
-	bubble(t, func(h *house) {
-		h.journal.fail = errors.New("read-only file system")
-		h.live(4*time.Hour, h.daily("sessions", good))
-		if h.called() != 1 {
-			t.Errorf("runs: %q", h.calls)
-		}
-		if said := h.heard(); !slices.Contains(said, "journal sessions") {
-			t.Errorf("told: %q", said)
 		}
 	})
 }

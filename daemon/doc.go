@@ -12,6 +12,7 @@
 //     another reason, and once a day while it goes on. That a snapshot was not
 //     verified, or nothing pruned, is told once; that a source is overdue is told
 //     once, whether runs fail or none begins; that it is well again is told once.
+//     So is that the journal or a dead man's switch is out of reach.
 //   - A source that was never backed up is overdue like any other.
 //   - What it keeps ([Journal]) can be lost without harm: a source is new then.
 //

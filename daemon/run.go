@@ -101,8 +101,9 @@ func (d *Daemon) drill(ctx context.Context, name string, s Source) error {
 	return nil
 }
 
-// ping tells a dead man's switch. That it cannot be reached is told, and is no
-// failure of the run: it will raise the alarm itself.
+// ping tells a dead man's switch. That it cannot be reached is told once, until
+// it is reached again, and is no failure of the run: it will raise the alarm
+// itself.
 func (d *Daemon) ping(ctx context.Context, s Source, p Phase, note string) {
 	if s.Tell == nil {
 		return
@@ -110,7 +111,10 @@ func (d *Daemon) ping(ctx context.Context, s Source, p Phase, note string) {
 	// A run may have come to its end just as the daemon's came.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tellLimit)
 	defer cancel()
-	if err := s.Tell(ctx, p, note); err != nil {
+	err := s.Tell(ctx, p, note)
+	known := false
+	d.change(s.Name, func(st *state) { known, st.unreached = st.unreached, err != nil })
+	if err != nil && !known {
 		d.say(Misadvised, s.Name, fmt.Sprintf("%s: %v", s.Name, err))
 	}
 }
