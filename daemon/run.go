@@ -68,6 +68,7 @@ func (d *Daemon) ended(name string, o Outcome) {
 		}
 		if o.Result.Committed() {
 			st.record.LastSuccess = now
+			st.record.Took = max(0, now.Sub(st.record.Began))
 		}
 	})
 }
@@ -124,6 +125,10 @@ func (d *Daemon) observe(e schedule.Event) {
 	switch e.Kind {
 	case schedule.Planned:
 		d.change(e.Job, func(st *state) { st.next = e.Next })
+	case schedule.Due:
+		if e.Tick.Cause == schedule.CatchUp {
+			d.change(e.Job, func(st *state) { st.catchUp = e.Time })
+		}
 	case schedule.Missed, schedule.Skipped:
 		d.change(e.Job, func(st *state) { st.missed += e.Missed })
 	case schedule.Started:
@@ -146,14 +151,14 @@ func (d *Daemon) well(e schedule.Event) {
 	now := d.clock.Now().UTC()
 	d.change(e.Job, func(st *state) {
 		r := &st.record
-		before = r.Told != "" || st.overdue
+		before = r.Told != "" || r.ToldOverdue
 		if r.Result == Success {
 			r.Told, r.ToldAt = "", time.Time{}
 		} else {
-			before, news = false, r.Told != string(r.Result) || st.overdue
+			before, news = false, r.Told != string(r.Result) || r.ToldOverdue
 			r.Told, r.ToldAt = string(r.Result), now
 		}
-		st.running, st.failing, st.overdue = false, false, false
+		st.running, st.failing, r.ToldOverdue, st.catchUp = false, false, false, time.Time{}
 		st.done(e.Tick)
 		note = r.Note
 	})
@@ -190,7 +195,7 @@ func (d *Daemon) ill(e schedule.Event) {
 		if news = r.Told != what || now.Sub(r.ToldAt) >= tellAgain; news {
 			r.Told, r.ToldAt = what, now
 		}
-		st.running, st.failing = false, true
+		st.running, st.failing, st.catchUp = false, true, time.Time{}
 		st.done(e.Tick)
 	})
 	if news {

@@ -83,8 +83,11 @@ type Record struct {
 	Runs        int64     // that committed something
 	// Told is what is wrong and was told, and ToldAt when: a restart does not
 	// tell it again. Empty: nothing is.
-	Told   string
-	ToldAt time.Time
+	Told        string
+	ToldAt      time.Time
+	ToldOverdue bool
+	// Took is how long the run took of which the last good snapshot came.
+	Took time.Duration
 }
 
 // Journal keeps the records over a restart.

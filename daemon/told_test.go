@@ -155,3 +155,76 @@ func (n *notes) breaks(yes bool) {
 		n.fail = errors.New("read-only file system")
 	}
 }
+
+// After downtime a source is overdue only if it is not caught up, and a restart
+// does not tell it again.
+func TestOverdueWaitsForTheCatchUpAndIsToldOnce(t *testing.T) {
+	bubble(t, func(h *house) {
+		takes := 20 * time.Minute
+		s := h.hourly("sessions", nil)
+		s.Capture = taking(&takes)
+		h.live(2*time.Hour+30*time.Minute, s)
+		pass(5 * time.Hour) // down
+		h.live(50*time.Minute, s)
+		if said := h.heard(); len(said) > 0 {
+			t.Errorf("told before it was caught up: %q", said)
+		}
+		pass(5 * time.Hour)
+		takes = 100 * time.Hour // it hangs
+		h.live(5*time.Hour, s)
+		if said := h.heard(); !slices.Equal(said, []string{"overdue sessions"}) {
+			t.Errorf("told of one that hangs: %q", said)
+		}
+		h.live(5*time.Hour, s)
+		if said := h.heard(); len(said) > 0 {
+			t.Errorf("told after a restart: %q", said)
+		}
+		takes = time.Minute
+		h.live(2*time.Hour, s)
+		if said := h.heard(); !slices.Equal(said, []string{"recovered sessions"}) {
+			t.Errorf("told: %q", said)
+		}
+	})
+}
+
+// A run that takes longer than from tick to tick makes no source overdue; one
+// that hangs does.
+func TestARunLongerThanItsIntervalIsNotOverdue(t *testing.T) {
+	bubble(t, func(h *house) {
+		takes := 65 * time.Minute
+		s := h.hourly("sessions", nil)
+		s.Capture = taking(&takes)
+		ctx, stop := context.WithCancel(h.t.Context())
+		d := New(Options{Clock: schedule.WallClock(), Journal: &h.journal, Tell: h.tell})
+		if err := d.Set([]Source{s}); err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error, 1)
+		go func() { done <- d.Run(ctx) }()
+		pass(2*time.Hour + 30*time.Minute) // one is done; the first of all has no measure
+		h.heard()
+		pass(2 * aDay)
+		if said := h.heard(); len(said) > 0 {
+			t.Errorf("told: %q", said)
+		}
+		takes = 100 * time.Hour
+		pass(8 * time.Hour)
+		if said := h.heard(); !slices.Equal(said, []string{"overdue sessions"}) {
+			t.Errorf("told of one that hangs: %q", said)
+		}
+		stop()
+		<-done
+	})
+}
+
+// taking is a run that takes so long as it says when it begins.
+func taking(d *time.Duration) func(context.Context, bool) (Outcome, error) {
+	return func(ctx context.Context, _ bool) (Outcome, error) {
+		select {
+		case <-ctx.Done():
+			return Outcome{}, ctx.Err()
+		case <-time.After(*d):
+			return Outcome{Result: Success}, nil
+		}
+	}
+}
