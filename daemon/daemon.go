@@ -122,6 +122,7 @@ func (d *Daemon) add(s Source) error {
 		if st.record, kept = d.journal.Load(s.Name); !kept {
 			st.record = Record{FirstSeen: d.clock.Now().UTC()}
 		}
+		st.record.clamp(d.clock.Now())
 		st.failing = kept && st.record.Result != "" && !st.record.Result.Committed()
 		d.sources[s.Name] = st
 	}
@@ -204,8 +205,12 @@ func (d *Daemon) lookForOverdue() {
 	for _, name := range d.names() {
 		text := ""
 		d.change(name, func(st *state) {
-			caughtUp := !st.catchUp.IsZero() && now.Before(st.catchUp.Add(st.record.Took+catchUpGrace))
-			if st.record.ToldOverdue || caughtUp || !now.After(st.deadline()) {
+			st.record.clamp(now)
+			if st.catchUp.After(now) {
+				st.catchUp = now
+			}
+			catching := !st.catchUp.IsZero() && now.Before(st.catchUp.Add(st.record.Took+catchUpGrace))
+			if st.record.ToldOverdue || catching || !now.After(st.deadline()) {
 				return
 			}
 			st.record.ToldOverdue = true

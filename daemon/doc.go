@@ -15,7 +15,7 @@
 //     So is that the journal or a dead man's switch is out of reach.
 //   - A source that was never backed up is overdue like any other.
 //   - A run that takes longer than from tick to tick, or makes good for what was
-//     missed, makes a source overdue only if it takes much longer than the last.
+//     missed, makes a source overdue only if it takes longer than the last one did.
 //   - What it keeps ([Journal]) can be lost without harm: a source is new then.
 //
 // It does not know how a snapshot is taken, where messages go, or what a

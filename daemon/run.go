@@ -159,7 +159,7 @@ func (d *Daemon) well(e schedule.Event) {
 			r.Told, r.ToldAt = string(r.Result), now
 		}
 		st.running, st.failing, r.ToldOverdue, st.catchUp = false, false, false, time.Time{}
-		st.done(e.Tick)
+		st.done(e.Tick, now)
 		note = r.Note
 	})
 	if news {
@@ -173,7 +173,8 @@ func (d *Daemon) well(e schedule.Event) {
 
 // done says that nothing is owed for a tick any more. It comes at the end of a
 // run: one that was killed on its way is caught up after the next start.
-func (st *state) done(t schedule.Tick) {
+func (st *state) done(t schedule.Tick, now time.Time) {
+	st.record.clamp(now)
 	if t.Cause != schedule.Manual {
 		st.record.LastDue = later(st.record.LastDue, t.Due.UTC())
 	}
@@ -196,7 +197,7 @@ func (d *Daemon) ill(e schedule.Event) {
 			r.Told, r.ToldAt = what, now
 		}
 		st.running, st.failing, st.catchUp = false, true, time.Time{}
-		st.done(e.Tick)
+		st.done(e.Tick, now)
 	})
 	if news {
 		d.say(Failed, e.Job, fmt.Sprintf("%s failed: %v", e.Job, e.Err))

@@ -90,6 +90,16 @@ type Record struct {
 	Took time.Duration
 }
 
+// clamp takes what was noted of the future for now: the clock was ahead then,
+// and nothing would be owed or overdue until that time has come.
+func (r *Record) clamp(now time.Time) {
+	for _, t := range []*time.Time{&r.FirstSeen, &r.LastDue, &r.LastSuccess, &r.LastDrill, &r.ToldAt} {
+		if t.After(now) {
+			*t = now.UTC()
+		}
+	}
+}
+
 // Journal keeps the records over a restart.
 type Journal interface {
 	Load(source string) (Record, bool)

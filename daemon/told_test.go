@@ -228,3 +228,70 @@ func taking(d *time.Duration) func(context.Context, bool) (Outcome, error) {
 		}
 	}
 }
+
+// Nobody is told in the first minutes: what is owed is being begun.
+func TestOverdueIsNotToldAtOnceAfterTheStart(t *testing.T) {
+	bubble(t, func(h *house) {
+		s := h.daily("sessions", good)
+		s.OverdueAfter = time.Hour
+		h.live(30*time.Minute, s)
+		pass(time.Hour) // down
+		h.live(2*time.Minute, s)
+		if said := h.heard(); len(said) > 0 {
+			t.Errorf("told: %q", said)
+		}
+		h.live(5*time.Minute, s)
+		if said := h.heard(); !slices.Equal(said, []string{"overdue sessions"}) {
+			t.Errorf("told: %q", said)
+		}
+	})
+}
+
+// A clock that was ahead once silences nothing for good: neither in what was
+// kept, nor in a daemon that goes on.
+func TestAClockThatWasAheadSilencesNothing(t *testing.T) {
+	bubble(t, func(h *house) {
+		ahead := time.Now().Add(1000 * aDay).UTC()
+		h.journal.kept = map[string]Record{"sessions": {
+			FirstSeen: ahead, LastDue: ahead, LastSuccess: ahead, LastDrill: ahead, ToldAt: ahead, Told: gist("no space"),
+		}}
+		s := h.hourly("sessions", func(int) (Outcome, error) { return Outcome{}, errors.New("no space") })
+		d := New(Options{Clock: schedule.WallClock(), Journal: &h.journal, Tell: h.tell})
+		if err := d.Set([]Source{s}); err != nil {
+			t.Fatal(err)
+		}
+		r, _ := h.journal.Load("sessions")
+		for _, at := range []time.Time{r.FirstSeen, r.LastDue, r.LastSuccess, r.LastDrill, r.ToldAt} {
+			if !at.Equal(time.Now()) {
+				t.Errorf("kept: %+v", r)
+			}
+		}
+		h.live(2*aDay, s)
+		if said := h.heard(); !slices.Contains(said, "overdue sessions") || !slices.Contains(said, "failure sessions") {
+			t.Errorf("told: %q", said)
+		}
+
+		ctx, stop := context.WithCancel(h.t.Context())
+		d = New(Options{Clock: schedule.WallClock(), Journal: &notes{}, Tell: h.tell})
+		hangs := 100 * aDay
+		carts := h.hourly("carts", nil)
+		carts.Capture = taking(&hangs)
+		if err := d.Set([]Source{carts}); err != nil {
+			t.Fatal(err)
+		}
+		d.change("carts", func(st *state) { st.record.LastSuccess = ahead }) // and the clock was set back
+		done := make(chan error, 1)
+		go func() { done <- d.Run(ctx) }()
+		pass(aDay)
+		if said := h.heard(); !slices.Contains(said, "overdue carts") {
+			t.Errorf("told: %q", said)
+		}
+		stop()
+		<-done
+
+		st := state{record: Record{LastDue: ahead}}
+		if st.done(schedule.Tick{Due: time.Now()}, time.Now()); !st.record.LastDue.Equal(time.Now()) {
+			t.Errorf("done: %s", st.record.LastDue)
+		}
+	})
+}
