@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -160,7 +161,8 @@ func (n *notes) breaks(yes bool) {
 // does not tell it again.
 func TestOverdueWaitsForTheCatchUpAndIsToldOnce(t *testing.T) {
 	bubble(t, func(h *house) {
-		takes := 20 * time.Minute
+		var takes atomic.Int64
+		takes.Store(int64(20 * time.Minute))
 		s := h.hourly("sessions", nil)
 		s.Capture = taking(&takes)
 		h.live(2*time.Hour+30*time.Minute, s)
@@ -170,7 +172,7 @@ func TestOverdueWaitsForTheCatchUpAndIsToldOnce(t *testing.T) {
 			t.Errorf("told before it was caught up: %q", said)
 		}
 		pass(5 * time.Hour)
-		takes = 100 * time.Hour // it hangs
+		takes.Store(int64(100 * time.Hour)) // it hangs
 		h.live(5*time.Hour, s)
 		if said := h.heard(); !slices.Equal(said, []string{"overdue sessions"}) {
 			t.Errorf("told of one that hangs: %q", said)
@@ -179,7 +181,7 @@ func TestOverdueWaitsForTheCatchUpAndIsToldOnce(t *testing.T) {
 		if said := h.heard(); len(said) > 0 {
 			t.Errorf("told after a restart: %q", said)
 		}
-		takes = time.Minute
+		takes.Store(int64(time.Minute))
 		h.live(2*time.Hour, s)
 		if said := h.heard(); !slices.Equal(said, []string{"recovered sessions"}) {
 			t.Errorf("told: %q", said)
@@ -191,7 +193,8 @@ func TestOverdueWaitsForTheCatchUpAndIsToldOnce(t *testing.T) {
 // that hangs does.
 func TestARunLongerThanItsIntervalIsNotOverdue(t *testing.T) {
 	bubble(t, func(h *house) {
-		takes := 65 * time.Minute
+		var takes atomic.Int64
+		takes.Store(int64(65 * time.Minute))
 		s := h.hourly("sessions", nil)
 		s.Capture = taking(&takes)
 		ctx, stop := context.WithCancel(h.t.Context())
@@ -207,7 +210,7 @@ func TestARunLongerThanItsIntervalIsNotOverdue(t *testing.T) {
 		if said := h.heard(); len(said) > 0 {
 			t.Errorf("told: %q", said)
 		}
-		takes = 100 * time.Hour
+		takes.Store(int64(100 * time.Hour))
 		pass(8 * time.Hour)
 		if said := h.heard(); !slices.Equal(said, []string{"overdue sessions"}) {
 			t.Errorf("told of one that hangs: %q", said)
@@ -218,12 +221,12 @@ func TestARunLongerThanItsIntervalIsNotOverdue(t *testing.T) {
 }
 
 // taking is a run that takes so long as it says when it begins.
-func taking(d *time.Duration) func(context.Context, bool) (Outcome, error) {
+func taking(d *atomic.Int64) func(context.Context, bool) (Outcome, error) {
 	return func(ctx context.Context, _ bool) (Outcome, error) {
 		select {
 		case <-ctx.Done():
 			return Outcome{}, ctx.Err()
-		case <-time.After(*d):
+		case <-time.After(time.Duration(d.Load())):
 			return Outcome{Result: Success}, nil
 		}
 	}
@@ -273,7 +276,8 @@ func TestAClockThatWasAheadSilencesNothing(t *testing.T) {
 
 		ctx, stop := context.WithCancel(h.t.Context())
 		d = New(Options{Clock: schedule.WallClock(), Journal: &notes{}, Tell: h.tell})
-		hangs := 100 * aDay
+		var hangs atomic.Int64
+		hangs.Store(int64(100 * aDay))
 		carts := h.hourly("carts", nil)
 		carts.Capture = taking(&hangs)
 		if err := d.Set([]Source{carts}); err != nil {
