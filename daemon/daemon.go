@@ -15,6 +15,18 @@ import (
 // watchEvery is how often it is looked whether a source is overdue.
 const watchEvery = time.Minute
 
+const (
+	// grace is how long after the start nobody is told that a source is overdue,
+	// and catchUpGrace how long a run may take on top of its usual time that makes
+	// good for what was missed while nobody was there.
+	grace        = 3 * time.Minute
+	catchUpGrace = time.Hour
+)
+
+// tellAgain is after how long a failure is told again that goes on. It is less
+// than a day, so that each failure of a daily source is told, late or early.
+const tellAgain = 20 * time.Hour
+
 // tellLimit bounds what a dead man's switch may take of a run's time.
 const tellLimit = 40 * time.Second
 
@@ -40,6 +52,7 @@ type Daemon struct {
 
 	mu      sync.Mutex
 	sources map[string]*state
+	lost    bool // the journal could not be written: that was told
 }
 
 // state is all that is known of a source.
@@ -50,9 +63,10 @@ type state struct {
 	running bool
 	missed  int64
 	runs    map[Result]int64
-	// what was told
-	overdue bool
+	catchUp time.Time // when the run was due that is on its way for missed ticks; zero: none is
 	failing bool
+	// what was told
+	unreached bool // its dead man's switch
 }
 
 // New makes a Daemon without sources.
@@ -108,6 +122,7 @@ func (d *Daemon) add(s Source) error {
 		if st.record, kept = d.journal.Load(s.Name); !kept {
 			st.record = Record{FirstSeen: d.clock.Now().UTC()}
 		}
+		st.record.clamp(d.clock.Now())
 		st.failing = kept && st.record.Result != "" && !st.record.Result.Committed()
 		d.sources[s.Name] = st
 	}
@@ -153,9 +168,15 @@ func (d *Daemon) change(name string, alter func(*state)) {
 }
 
 // store keeps a record. What cannot be kept is no reason to stop: it is what is
-// owed after the next restart that is unsure then.
+// owed after the next restart that is unsure then. That is told once, until one
+// is kept again.
 func (d *Daemon) store(name string, r Record) {
-	if err := d.journal.Store(name, r); err != nil {
+	err := d.journal.Store(name, r)
+	d.mu.Lock()
+	known := d.lost
+	d.lost = err != nil
+	d.mu.Unlock()
+	if err != nil && !known {
 		d.say(JournalLost, name, fmt.Sprintf("%s: what was done cannot be kept for the next start: %v", name, err))
 	}
 }
@@ -164,16 +185,17 @@ func (d *Daemon) say(k Kind, source, text string) {
 	d.tell(Message{Kind: k, Source: source, Text: strings.TrimSpace(text), Time: d.clock.Now()})
 }
 
-// watch looks every minute whether a source is overdue.
+// watch looks every minute whether a source is overdue. At the start it waits a
+// little: what was missed while nobody was there is being caught up.
 func (d *Daemon) watch(ctx context.Context) {
-	for {
-		d.lookForOverdue()
-		fires, stop := d.clock.Timer(watchEvery)
+	for wait := grace; ; wait = watchEvery {
+		fires, stop := d.clock.Timer(wait)
 		select {
 		case <-ctx.Done():
 			stop()
 			return
 		case <-fires:
+			d.lookForOverdue()
 		}
 	}
 }
@@ -183,10 +205,15 @@ func (d *Daemon) lookForOverdue() {
 	for _, name := range d.names() {
 		text := ""
 		d.change(name, func(st *state) {
-			if st.overdue || !now.After(st.deadline()) {
+			st.record.clamp(now)
+			if st.catchUp.After(now) {
+				st.catchUp = now
+			}
+			catching := !st.catchUp.IsZero() && now.Before(st.catchUp.Add(st.record.Took+catchUpGrace))
+			if st.record.ToldOverdue || catching || !now.After(st.deadline()) {
 				return
 			}
-			st.overdue = true
+			st.record.ToldOverdue = true
 			text = fmt.Sprintf("%s is overdue: no good snapshot since %s", name, st.since().UTC().Format(time.RFC3339))
 			if st.record.LastSuccess.IsZero() {
 				text = fmt.Sprintf("%s is overdue: it was never backed up since it was first seen, at %s", name, st.since().UTC().Format(time.RFC3339))
@@ -214,10 +241,11 @@ func (st *state) since() time.Time {
 }
 
 // deadline is when a source is overdue: at the second tick after its last
-// success, for the first has then gone by in vain.
+// success, for the first has then gone by in vain, and so much later as a run
+// takes, which may be longer than from tick to tick.
 func (st *state) deadline() time.Time {
 	if st.OverdueAfter > 0 {
 		return st.since().Add(st.OverdueAfter)
 	}
-	return st.Spec.Next(st.Spec.Next(st.since()))
+	return st.Spec.Next(st.Spec.Next(st.since())).Add(st.record.Took)
 }

@@ -8,10 +8,14 @@
 //   - Each source has its own schedule and never two runs at once; ticks that
 //     were missed are caught up once, and counted. That is the work of
 //     [schedule.Runner].
-//   - What failed is told once for each tick, after its retries; that a source
-//     is overdue is told once, whether runs fail or none begins; that it is
-//     well again is told once.
+//   - What failed is told after its retries: when it begins, when it fails for
+//     another reason, and once a day while it goes on. That a snapshot was not
+//     verified, or nothing pruned, is told once; that a source is overdue is told
+//     once, whether runs fail or none begins; that it is well again is told once.
+//     So is that the journal or a dead man's switch is out of reach.
 //   - A source that was never backed up is overdue like any other.
+//   - A run that takes longer than from tick to tick, or makes good for what was
+//     missed, makes a source overdue only if it takes longer than the last one did.
 //   - What it keeps ([Journal]) can be lost without harm: a source is new then.
 //
 // It does not know how a snapshot is taken, where messages go, or what a

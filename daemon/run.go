@@ -4,9 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/redisbak/redisbak/schedule"
 )
+
+// errStopped is what a run ends with that was told to stop, which is no failure
+// of the source, whatever it said as it went.
+var errStopped = errors.New("stopped with the daemon")
 
 // run is one attempt of one source.
 func (d *Daemon) run(ctx context.Context, name string, t schedule.Tick) error {
@@ -24,7 +31,7 @@ func (d *Daemon) run(ctx context.Context, name string, t schedule.Tick) error {
 	d.ping(ctx, s, Began, "")
 	outcome, err := s.Capture(ctx, verify)
 	if err != nil && ctx.Err() != nil {
-		return err // it was told to stop, which is no failure of the source
+		return fmt.Errorf("%w: %w", errStopped, err)
 	}
 	if err != nil {
 		outcome = Outcome{Result: Failure, Note: err.Error()}
@@ -61,34 +68,43 @@ func (d *Daemon) ended(name string, o Outcome) {
 		}
 		if o.Result.Committed() {
 			st.record.LastSuccess = now
+			st.record.Took = max(0, now.Sub(st.record.Began))
 		}
 	})
 }
 
-// drill verifies an older snapshot when it is time to.
+// drill verifies an older snapshot when it is time to. One that came to no
+// verdict has failed, and is still to be done; one that was told to stop is only
+// that.
 func (d *Daemon) drill(ctx context.Context, name string, s Source) error {
 	if s.DrillEvery == 0 || s.Drill == nil {
 		return nil
 	}
-	due, now := false, d.clock.Now().UTC()
-	d.change(name, func(st *state) {
-		due = now.Sub(st.record.LastDrill) >= s.DrillEvery
-		if due {
-			st.record.LastDrill = now
-		}
-	})
+	due := false
+	d.change(name, func(st *state) { due = d.clock.Now().Sub(st.record.LastDrill) >= s.DrillEvery })
 	if !due {
 		return nil
 	}
 	outcome, err := s.Drill(ctx)
-	if err == nil && outcome.Result == Unrestorable {
+	verdict := err == nil && (outcome.Result == Success || outcome.Result == Unrestorable)
+	switch {
+	case verdict:
+		d.change(name, func(st *state) { st.record.LastDrill = d.clock.Now().UTC() })
+	case ctx.Err() != nil:
+		return nil
+	}
+	if err == nil && outcome.Result != Success {
 		err = errors.New(outcome.Note)
 	}
-	return err
+	if err != nil {
+		return fmt.Errorf("the drill with an older snapshot: %w", err)
+	}
+	return nil
 }
 
-// ping tells a dead man's switch. That it cannot be reached is told, and is no
-// failure of the run: it will raise the alarm itself.
+// ping tells a dead man's switch. That it cannot be reached is told once, until
+// it is reached again, and is no failure of the run: it will raise the alarm
+// itself.
 func (d *Daemon) ping(ctx context.Context, s Source, p Phase, note string) {
 	if s.Tell == nil {
 		return
@@ -96,7 +112,10 @@ func (d *Daemon) ping(ctx context.Context, s Source, p Phase, note string) {
 	// A run may have come to its end just as the daemon's came.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tellLimit)
 	defer cancel()
-	if err := s.Tell(ctx, p, note); err != nil {
+	err := s.Tell(ctx, p, note)
+	known := false
+	d.change(s.Name, func(st *state) { known, st.unreached = st.unreached, err != nil })
+	if err != nil && !known {
 		d.say(Misadvised, s.Name, fmt.Sprintf("%s: %v", s.Name, err))
 	}
 }
@@ -106,6 +125,10 @@ func (d *Daemon) observe(e schedule.Event) {
 	switch e.Kind {
 	case schedule.Planned:
 		d.change(e.Job, func(st *state) { st.next = e.Next })
+	case schedule.Due:
+		if e.Tick.Cause == schedule.CatchUp {
+			d.change(e.Job, func(st *state) { st.catchUp = e.Time })
+		}
 	case schedule.Missed, schedule.Skipped:
 		d.change(e.Job, func(st *state) { st.missed += e.Missed })
 	case schedule.Started:
@@ -119,16 +142,29 @@ func (d *Daemon) observe(e schedule.Event) {
 	}
 }
 
-// well ends what was wrong with a source.
+// well ends what was wrong with a source. A snapshot that was not verified, or
+// after which nothing was pruned, is one, but it does not make a source well:
+// that is told, once.
 func (d *Daemon) well(e schedule.Event) {
-	var before bool
+	var before, news bool
 	var note string
+	now := d.clock.Now().UTC()
 	d.change(e.Job, func(st *state) {
-		before = st.failing || st.overdue
-		st.running, st.failing, st.overdue = false, false, false
-		st.done(e.Tick)
-		note = st.record.Note
+		r := &st.record
+		before = r.Told != "" || r.ToldOverdue
+		if r.Result == Success {
+			r.Told, r.ToldAt = "", time.Time{}
+		} else {
+			before, news = false, r.Told != string(r.Result) || r.ToldOverdue
+			r.Told, r.ToldAt = string(r.Result), now
+		}
+		st.running, st.failing, r.ToldOverdue, st.catchUp = false, false, false, time.Time{}
+		st.done(e.Tick, now)
+		note = r.Note
 	})
+	if news {
+		d.say(Failed, e.Job, e.Job+" is backed up, but: "+note)
+	}
 	if before {
 		d.say(Recovered, e.Job, e.Job+" is well again: "+note)
 	}
@@ -137,25 +173,40 @@ func (d *Daemon) well(e schedule.Event) {
 
 // done says that nothing is owed for a tick any more. It comes at the end of a
 // run: one that was killed on its way is caught up after the next start.
-func (st *state) done(t schedule.Tick) {
+func (st *state) done(t schedule.Tick, now time.Time) {
+	st.record.clamp(now)
 	if t.Cause != schedule.Manual {
 		st.record.LastDue = later(st.record.LastDue, t.Due.UTC())
 	}
 }
 
-// ill tells of a run that failed for good. One that was stopped with the daemon
-// has not failed.
+// ill tells of a run that failed for good. One that was stopped with the daemon,
+// on its way or before it was tried again, has not: its tick is still owed.
 func (d *Daemon) ill(e schedule.Event) {
-	stopped := errors.Is(e.Err, context.Canceled)
-	d.change(e.Job, func(st *state) {
-		st.running = false
-		if !stopped {
-			st.failing = true
-			st.done(e.Tick)
-		}
-	})
+	stopped := e.Stopped || errors.Is(e.Err, errStopped)
 	if stopped {
+		d.change(e.Job, func(st *state) { st.running = false })
 		return
 	}
-	d.say(Failed, e.Job, fmt.Sprintf("%s failed: %v", e.Job, e.Err))
+	news := true // of a source that is gone
+	now := d.clock.Now().UTC()
+	what := gist(e.Err.Error())
+	d.change(e.Job, func(st *state) {
+		r := &st.record
+		if news = r.Told != what || now.Sub(r.ToldAt) >= tellAgain; news {
+			r.Told, r.ToldAt = what, now
+		}
+		st.running, st.failing, st.catchUp = false, true, time.Time{}
+		st.done(e.Tick, now)
+	})
+	if news {
+		d.say(Failed, e.Job, fmt.Sprintf("%s failed: %v", e.Job, e.Err))
+	}
+}
+
+// gist is what an error says without the words that are others each time:
+// those with digits, as ports, sizes and ids.
+func gist(text string) string {
+	words := slices.DeleteFunc(strings.Fields(text), func(w string) bool { return strings.ContainsAny(w, "0123456789") })
+	return "failed: " + strings.Join(words, " ")
 }

@@ -79,8 +79,25 @@ type Record struct {
 	Result      Result
 	Note        string
 	LastSuccess time.Time // the end of the last run of which a good snapshot came
-	LastDrill   time.Time
-	Runs        int64 // that committed something
+	LastDrill   time.Time // the last one that came to a verdict
+	Runs        int64     // that committed something
+	// Told is what is wrong and was told, and ToldAt when: a restart does not
+	// tell it again. Empty: nothing is.
+	Told        string
+	ToldAt      time.Time
+	ToldOverdue bool
+	// Took is how long the run took of which the last good snapshot came.
+	Took time.Duration
+}
+
+// clamp takes what was noted of the future for now: the clock was ahead then,
+// and nothing would be owed or overdue until that time has come.
+func (r *Record) clamp(now time.Time) {
+	for _, t := range []*time.Time{&r.FirstSeen, &r.LastDue, &r.LastSuccess, &r.LastDrill, &r.ToldAt} {
+		if t.After(now) {
+			*t = now.UTC()
+		}
+	}
 }
 
 // Journal keeps the records over a restart.

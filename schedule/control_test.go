@@ -233,6 +233,11 @@ func TestEndOfTheContext(t *testing.T) {
 		if e := w.events[len(w.events)-1]; !errors.Is(e.Err, context.Canceled) {
 			t.Errorf("the slow one failed with %v", e.Err)
 		}
+		for _, e := range w.events {
+			if want := e.Kind == Failed; e.Stopped != want {
+				t.Errorf("%s of %s: stopped %v, want %v", e.Kind, e.Job, e.Stopped, want)
+			}
+		}
 		w.expect(`
 			01 12:14:00 failed due
 			01 12:14:00 failed started

@@ -116,6 +116,7 @@ type Event struct {
 	AtLeast bool // there were more, and they were not counted
 	Wait    time.Duration
 	Err     error
+	Stopped bool // of Failed: it would have been tried again, had the Runner not been stopped
 	Next    time.Time
 }
 

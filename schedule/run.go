@@ -202,8 +202,9 @@ func (r *Runner) end(e ending, now time.Time, again bool) {
 	u.failed++
 	wait, more := j.Retry.wait(u.failed)
 	// A job that was removed has no next tick: nothing is before that.
-	if !again || !more || final(e.err) || u.tick.Cause == Manual || !now.Add(wait).Before(j.next) {
-		r.finish(j, Event{Kind: Failed, Time: now, Err: e.err})
+	more = more && !final(e.err) && u.tick.Cause != Manual && now.Add(wait).Before(j.next)
+	if !again || !more {
+		r.finish(j, Event{Kind: Failed, Time: now, Err: e.err, Stopped: more})
 		return
 	}
 	u.state, u.since, u.at, u.wait = Backoff, now, now.Add(wait), wait
@@ -220,7 +221,7 @@ func (r *Runner) giveUp(j *job, now time.Time) {
 	r.queue = slices.DeleteFunc(r.queue, func(q *run) bool { return q == u })
 	e := Event{Kind: Skipped, Time: now}
 	if u.failed > 0 {
-		e = Event{Kind: Failed, Time: now, Err: j.last.Err}
+		e = Event{Kind: Failed, Time: now, Err: j.last.Err, Stopped: r.stopped}
 	}
 	r.finish(j, e)
 }

@@ -301,13 +301,15 @@ func (j journal) Load(source string) (daemon.Record, bool) {
 	d, ok := j.repo.ReadDiary(source)
 	return daemon.Record{
 		FirstSeen: d.FirstSeen, LastDue: d.LastDue, Began: d.Began, Ended: d.Ended, Result: daemon.Result(d.Result),
-		Note: d.Note, LastSuccess: d.LastSuccess, LastDrill: d.LastDrill, Runs: d.Runs,
+		Note: d.Note, LastSuccess: d.LastSuccess, LastDrill: d.LastDrill, Runs: d.Runs, Told: d.Told, ToldAt: d.ToldAt,
+		ToldOverdue: d.ToldOverdue, Took: d.Took,
 	}, ok
 }
 
 func (j journal) Store(source string, r daemon.Record) error {
 	return j.repo.WriteDiary(repo.Diary{
 		Source: source, FirstSeen: r.FirstSeen, LastDue: r.LastDue, Began: r.Began, Ended: r.Ended, Result: string(r.Result),
-		Note: r.Note, LastSuccess: r.LastSuccess, LastDrill: r.LastDrill, Runs: r.Runs,
+		Note: r.Note, LastSuccess: r.LastSuccess, LastDrill: r.LastDrill, Runs: r.Runs, Told: r.Told, ToldAt: r.ToldAt,
+		ToldOverdue: r.ToldOverdue, Took: r.Took,
 	})
 }

@@ -41,6 +41,13 @@ type Diary struct {
 	// Runs counts the runs that were a success; which of them are verified goes
 	// by it.
 	Runs int64 `json:"runs,omitempty"`
+	// Told is what is wrong and was told, so that a restart does not tell it
+	// again.
+	Told        string    `json:"told,omitempty"`
+	ToldAt      time.Time `json:"told_at,omitzero"`
+	ToldOverdue bool      `json:"told_overdue,omitempty"`
+	// Took is how long the last success took.
+	Took time.Duration `json:"took_ns,omitempty"`
 }
 
 func (r *Repo) diaryDir() string { return filepath.Join(r.dir, diaryName) }

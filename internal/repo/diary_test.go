@@ -19,7 +19,7 @@ func TestDiaryIsReadAsItWasWritten(t *testing.T) {
 	if _, ok := r.ReadDiary("sessions"); ok {
 		t.Error("a diary that nobody wrote")
 	}
-	want := Diary{Source: "sessions", FirstSeen: day(1), LastDue: day(2), Began: day(3), Ended: day(4), Result: "failed", Note: "no space", Runs: 7}
+	want := Diary{Source: "sessions", FirstSeen: day(1), LastDue: day(2), Began: day(3), Ended: day(4), Result: "failed", Note: "no space", Runs: 7, Told: "no space", ToldAt: day(4), ToldOverdue: true, Took: time.Hour}
 	for _, d := range []Diary{{Source: "sessions", FirstSeen: day(1)}, want} {
 		if err := r.WriteDiary(d); err != nil {
 			t.Fatal(err)
