@@ -4,9 +4,9 @@
 #
 # docs/container.md says how it is run: with the engine's socket and the
 # repository mounted, as a user of the socket's group. Nothing else need be
-# writable. There are no CA certificates in it: the engine's come with
+# writable. There is no file of certificates in it: the engine's come with
 # DOCKER_CERT_PATH and the server's with --tls-ca, each from a file that is
-# mounted.
+# mounted; those of the public authorities are in the binary.
 FROM scratch
 # Where in the context the binary is: a release has one directory a platform.
 ARG TARGETPLATFORM
