@@ -197,6 +197,7 @@ func (k *keeper) apply() {
 	for _, s := range k.config.Sources {
 		sources[s.Name] = s
 	}
+	labelled := map[string]bool{}
 	for _, name := range slices.Sorted(maps.Keys(k.found)) {
 		s := k.found[name].source
 		if s.Name == "" {
@@ -205,10 +206,13 @@ func (k *keeper) apply() {
 		if _, ok := sources[s.Name]; ok {
 			continue // it was told
 		}
-		sources[s.Name] = s
+		sources[s.Name], labelled[s.Name] = s, true
 	}
-	before := k.sources
-	k.sources = sources
+	before, lost := k.sources, k.labelled
+	if !k.config.Discover {
+		lost = nil // somebody has said so
+	}
+	k.sources, k.labelled = sources, labelled
 	k.mu.Unlock()
 	var all []daemon.Source
 	for _, name := range slices.Sorted(maps.Keys(sources)) {
@@ -222,10 +226,12 @@ func (k *keeper) apply() {
 	if err := k.crew.Set(all); err != nil {
 		k.talk.warn(err.Error())
 	}
-	k.sayChanges(before, sources)
+	k.sayChanges(before, sources, lost)
 }
 
-func (k *keeper) sayChanges(before, now map[string]config.Source) {
+// sayChanges logs which sources came and went. Lost are those that only labels
+// asked for: that they went may be a mistake.
+func (k *keeper) sayChanges(before, now map[string]config.Source, lost map[string]bool) {
 	for _, name := range slices.Sorted(maps.Keys(now)) {
 		if _, ok := before[name]; !ok {
 			k.talk.info("source %s: container %s, %s", name, now[name].Container, now[name].Schedule)
@@ -234,7 +240,9 @@ func (k *keeper) sayChanges(before, now map[string]config.Source) {
 	for _, name := range slices.Sorted(maps.Keys(before)) {
 		if _, ok := now[name]; !ok {
 			k.talk.info("source %s is gone: it is not backed up any more", name)
-			k.gone[name] = k.now()
+			if lost[name] {
+				k.gone[name] = k.now()
+			}
 		}
 	}
 	for name := range now {
@@ -242,8 +250,7 @@ func (k *keeper) sayChanges(before, now map[string]config.Source) {
 	}
 }
 
-// tellGone tells of sources that are gone for good, as it seems. What is in the
-// file no more was taken out by somebody who knows.
+// tellGone tells of sources that are gone for good, as it seems.
 func (k *keeper) tellGone() {
 	for name, since := range k.gone {
 		if k.now().Sub(since) >= goneLimit {
