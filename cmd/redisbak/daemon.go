@@ -111,7 +111,7 @@ type keeper struct {
 	followed error            // why containers are not followed; nil: they are
 	found    map[string]found // by container: what its labels ask for
 	sources  map[string]config.Source
-	labelled map[string]bool // those of sources that only labels ask for
+	labelled map[string]bool      // those of sources that only labels ask for
 	wrong    map[string]string    // what cannot be meant, by container: told once
 	gone     map[string]time.Time // sources of labels that are no more: told after a while
 	sending  sync.WaitGroup
