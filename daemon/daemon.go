@@ -60,7 +60,6 @@ type state struct {
 	Source
 	record  Record
 	next    time.Time
-	running bool
 	missed  int64
 	runs    map[Result]int64
 	catchUp time.Time // when the run was due that is on its way for missed ticks; zero: none is

@@ -131,10 +131,6 @@ func (d *Daemon) observe(e schedule.Event) {
 		}
 	case schedule.Missed, schedule.Skipped:
 		d.change(e.Job, func(st *state) { st.missed += e.Missed })
-	case schedule.Started:
-		d.change(e.Job, func(st *state) { st.running = true })
-	case schedule.Retrying:
-		d.change(e.Job, func(st *state) { st.running = false })
 	case schedule.Succeeded:
 		d.well(e)
 	case schedule.Failed:
@@ -158,7 +154,7 @@ func (d *Daemon) well(e schedule.Event) {
 			before, news = false, r.Told != string(r.Result) || r.ToldOverdue
 			r.Told, r.ToldAt = string(r.Result), now
 		}
-		st.running, st.failing, r.ToldOverdue, st.catchUp = false, false, false, time.Time{}
+		st.failing, r.ToldOverdue, st.catchUp = false, false, time.Time{}
 		st.done(e.Tick, now)
 		note = r.Note
 	})
@@ -183,9 +179,7 @@ func (st *state) done(t schedule.Tick, now time.Time) {
 // ill tells of a run that failed for good. One that was stopped with the daemon,
 // on its way or before it was tried again, has not: its tick is still owed.
 func (d *Daemon) ill(e schedule.Event) {
-	stopped := e.Stopped || errors.Is(e.Err, errStopped)
-	if stopped {
-		d.change(e.Job, func(st *state) { st.running = false })
+	if e.Stopped || errors.Is(e.Err, errStopped) {
 		return
 	}
 	news := true // of a source that is gone
@@ -196,7 +190,7 @@ func (d *Daemon) ill(e schedule.Event) {
 		if news = r.Told != what || now.Sub(r.ToldAt) >= tellAgain; news {
 			r.Told, r.ToldAt = what, now
 		}
-		st.running, st.failing, st.catchUp = false, true, time.Time{}
+		st.failing, st.catchUp = true, time.Time{}
 		st.done(e.Tick, now)
 	})
 	if news {
