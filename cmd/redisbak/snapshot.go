@@ -258,7 +258,11 @@ func (s *session) prune(ctx context.Context, source string, code int, known []sn
 	}
 	if err != nil {
 		s.notPruned = true
-		s.talk.warn(fmt.Sprintf("%s is not pruned to the end: %v", source, err))
+		howFar := "not pruned"
+		if slices.ContainsFunc(all, func(o outcome) bool { return o.removed }) {
+			howFar = "not pruned to the end"
+		}
+		s.talk.warn(fmt.Sprintf("%s is %s: %v", source, howFar, err))
 		for _, h := range s.hints(err) {
 			s.talk.hint(h)
 		}

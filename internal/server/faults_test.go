@@ -306,7 +306,7 @@ func TestBlockedServer(t *testing.T) {
 func TestLoadingServer(t *testing.T) {
 	perImage(t, func(t *testing.T, image string) {
 		r := enginetest.Start(t, enginetest.Options{Image: image})
-		r.Fill(800, 10_000) // it looks up from loading every 2 MiB
+		r.Fill(2400, 10_000) // it looks up from loading every 2 MiB, for half a minute
 		r.Cmd("SAVE")
 		slower := enginetest.Start(t, enginetest.Options{Image: image, Volume: r.Volume, Unready: true,
 			Args: []string{"--key-load-delay", "15000"}})
