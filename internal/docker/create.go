@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"maps"
 	"net/http"
 
 	cerrdefs "github.com/containerd/errdefs"
@@ -102,6 +103,17 @@ func (e *Engine) toMount(m Mount, readOnly bool) (mount.Mount, error) {
 	return out, nil
 }
 
+// madeLabels are those of a volume that the engine makes in the place of one
+// that went in this very moment. In the place of a scratch volume of this run it
+// is one, too, which the sweep must find.
+func madeLabels(v Volume, o Owner) map[string]string {
+	labels := map[string]string{labelMade: rand.Text()}
+	if owner, ok := OwnerOf(v.Labels); ok && owner.Role == RoleVerify && owner.Repo == o.Repo && owner.Run == o.Run {
+		maps.Copy(labels, owner.labels())
+	}
+	return labels
+}
+
 // mounted runs create for a request whose first mount is m. A volume is looked
 // up before, for a missing one would be made, and compared after.
 func (e *Engine) mounted(ctx context.Context, t template, r request, m Mount, o Owner) (string, error) {
@@ -112,7 +124,7 @@ func (e *Engine) mounted(ctx context.Context, t template, r request, m Mount, o 
 	if err != nil {
 		return "", err
 	}
-	r.host.Mounts[0].VolumeOptions.Labels = map[string]string{labelMade: rand.Text()}
+	r.host.Mounts[0].VolumeOptions.Labels = madeLabels(before, o)
 	id, err := e.create(ctx, t, r)
 	if err != nil {
 		return "", err

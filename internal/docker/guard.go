@@ -204,6 +204,17 @@ func takeMounts(t template, h *container.HostConfig) error {
 	return nil
 }
 
+// allowedLabels: none, the one that tells a volume that the engine has made, and
+// beside that those of a scratch volume.
+func allowedLabels(labels map[string]string) bool {
+	if len(labels) == 0 {
+		return true
+	}
+	_, made := labels[labelMade]
+	owner, ours := OwnerOf(labels)
+	return made && (len(labels) == 1 || ours && owner.Role == RoleVerify && len(labels) == 1+len(owner.labels()))
+}
+
 // checkMount: a named volume that is not filled from the image, or a path.
 func checkMount(m mount.Mount) error {
 	if !path.IsAbs(m.Target) || path.Clean(m.Target) != m.Target || m.Target == "/" {
@@ -221,7 +232,7 @@ func checkMount(m mount.Mount) error {
 		if o.DriverConfig != nil {
 			return guard("volume %s would be created", m.Source)
 		}
-		if _, ours := o.Labels[labelMade]; len(o.Labels) > 1 || len(o.Labels) == 1 && !ours {
+		if !allowedLabels(o.Labels) {
 			return guard("labels on volume %s", m.Source)
 		}
 		if o.Subpath != "" && !filepath.IsLocal(o.Subpath) {

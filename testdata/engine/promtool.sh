@@ -8,8 +8,9 @@ set -eu
 
 if command -v promtool; then exit 0; fi
 cd "${1:?promtool.sh: DIR is missing}"
-command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null ||
+if ! command -v apt-get >/dev/null || ! command -v dpkg-deb >/dev/null; then
 	die "there is no promtool here, and no apt-get to fetch it with: install Prometheus"
+fi
 
 # Lists that are there and good enough save the time to fetch them.
 fetch() { apt-get -qq download prometheus >&2; }
