@@ -26,11 +26,7 @@ func (a *app) runAccept(ctx context.Context, id string) error {
 	if id == "latest" {
 		return hinted(usagef("latest is the newest good snapshot: there is nothing to accept"), "redisbak list shows the suspect ones")
 	}
-	r, err := a.openRepo()
-	if err != nil {
-		return err
-	}
-	e, err := r.Get(id)
+	r, e, err := a.openEntry(id)
 	if err != nil {
 		return err
 	}

@@ -31,11 +31,7 @@ func (a *app) runCat(ctx context.Context, id string, file []string) error {
 	if isTerminal(a.stdout) {
 		return hinted(usagef("standard output is a terminal, and the file is binary"), "redirect it: redisbak cat "+id+" > dump.rdb")
 	}
-	r, err := a.openRepo()
-	if err != nil {
-		return err
-	}
-	e, err := a.entry(r, id)
+	r, e, err := a.openEntry(id)
 	if err != nil {
 		return err
 	}

@@ -89,7 +89,7 @@ func (a *app) toCopy(from *repo.Repo, args []string) ([]repo.Entry, []repo.Probl
 			return p.File == snapshot.ProofName || p.File == snapshot.MarksName
 		})
 		if len(listing.Snapshots) == 0 && len(listing.Problems) == 0 {
-			return nil, nil, &repo.NoSnapshotError{Source: a.source, Wanted: " in the repository: it holds none"}
+			return nil, nil, noSnapshots(a.source)
 		}
 	}
 	for _, arg := range args {
@@ -159,13 +159,7 @@ func (c *copying) all(ctx context.Context, entries []repo.Entry, named bool) err
 			codes = append(codes, c.explain(err))
 		}
 	}
-	switch {
-	case len(codes) == 0:
-		return nil
-	case len(codes) == sources && len(slices.Compact(codes)) == 1:
-		return &outcomeError{codes[0]}
-	}
-	return &outcomeError{exitFailure}
+	return ofSources(codes, sources)
 }
 
 // source copies the snapshots of one source under the locks that this takes:

@@ -76,7 +76,7 @@ func (k *keeper) capture(ctx context.Context, s config.Source, verify bool) (dae
 // final marks an error after which nothing is to be tried again: something was
 // committed, and would be once more.
 func (s *session) final(err error) error {
-	if len(s.taken) > 0 {
+	if len(s.taken()) > 0 {
 		return schedule.Final(err)
 	}
 	return err
@@ -93,7 +93,7 @@ func bounded(ctx context.Context, limit time.Duration) (context.Context, context
 // outcome is what the snapshots of a run came to, the worst of them.
 func (s *session) outcome() (daemon.Outcome, error) {
 	if s.failed != exitOK || len(s.results) == 0 {
-		return daemon.Outcome{}, s.final(fmt.Errorf("%d of %d snapshots were not taken: %w", len(s.results)-len(s.taken), len(s.results), errors.Join(s.errs...)))
+		return daemon.Outcome{}, s.final(fmt.Errorf("%d of %d snapshots were not taken: %w", len(s.results)-len(s.taken()), len(s.results), errors.Join(s.errs...)))
 	}
 	worst := daemon.Outcome{Result: daemon.Success}
 	for _, r := range s.results {

@@ -239,11 +239,26 @@ func (a *app) onlySource(r *repo.Repo, name string) (string, error) {
 	}
 	switch len(sources) {
 	case 0:
-		return "", &repo.NoSnapshotError{Wanted: " in the repository: it holds none"}
+		return "", noSnapshots("")
 	case 1:
 		return sources[0], nil
 	}
 	return "", hinted(usagef("the repository has several sources: %s", list(sources)), "name one of them: --source NAME")
+}
+
+// noSnapshots is for a repository in which nothing is, of a source or at all.
+func noSnapshots(source string) error {
+	return &repo.NoSnapshotError{Source: source, Wanted: " in the repository: it holds none"}
+}
+
+// openEntry opens the repository and finds the snapshot that a user means.
+func (a *app) openEntry(arg string) (*repo.Repo, repo.Entry, error) {
+	r, err := a.openRepo()
+	if err != nil {
+		return nil, repo.Entry{}, err
+	}
+	e, err := a.entry(r, arg)
+	return r, e, err
 }
 
 // entry is the snapshot that a user means by an id, a prefix of one, or

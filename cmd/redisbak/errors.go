@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/redisbak/redisbak/backup"
@@ -43,6 +44,19 @@ const (
 type outcomeError struct{ code int }
 
 func (e *outcomeError) Error() string { return fmt.Sprintf("exit code %d", e.code) }
+
+// ofSources is how a command ends that was asked to work on several sources and
+// told of each that failed, whose codes these are: with theirs where all of them
+// failed alike.
+func ofSources(codes []int, asked int) error {
+	switch {
+	case len(codes) == 0:
+		return nil
+	case len(codes) == asked && len(slices.Compact(codes)) == 1:
+		return &outcomeError{codes[0]}
+	}
+	return &outcomeError{exitFailure}
+}
 
 // rule maps one kind of error to its exit code and to what can be done.
 type rule struct {

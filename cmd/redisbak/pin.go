@@ -26,11 +26,7 @@ func (a *app) markCommand(verb, short, long string, change func(*snapshot.Marks)
 		Args:              takes(1, 1),
 		ValidArgsFunction: a.completeIDs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := a.openRepo()
-			if err != nil {
-				return err
-			}
-			e, err := a.entry(r, args[0])
+			r, e, err := a.openEntry(args[0])
 			if err != nil {
 				return err
 			}

@@ -62,7 +62,7 @@ func (a *app) runPrune(ctx context.Context, args []string, flags *policyFlags, d
 			return err
 		}
 		if len(sources) == 0 {
-			return &repo.NoSnapshotError{Wanted: " in the repository: it holds none"}
+			return noSnapshots("")
 		}
 	}
 	all, failed := a.pruneAll(ctx, r, sources, policy, dryRun)
@@ -89,13 +89,7 @@ func (a *app) pruneAll(ctx context.Context, r *repo.Repo, sources []string, p re
 			codes = append(codes, a.explain(err))
 		}
 	}
-	switch {
-	case len(codes) == 0:
-		return all, nil
-	case len(codes) == len(sources) && len(slices.Compact(codes)) == 1:
-		return all, &outcomeError{codes[0]}
-	}
-	return all, &outcomeError{exitFailure}
+	return all, ofSources(codes, len(sources))
 }
 
 // outcome is a decision and what became of it.

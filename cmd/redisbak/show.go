@@ -22,11 +22,7 @@ of the only source, or of --source.`,
 		Args:              takes(1, 1),
 		ValidArgsFunction: a.completeIDs,
 		RunE: func(_ *cobra.Command, args []string) error {
-			r, err := a.openRepo()
-			if err != nil {
-				return err
-			}
-			e, err := a.entry(r, args[0])
+			_, e, err := a.openEntry(args[0])
 			if err != nil {
 				return err
 			}

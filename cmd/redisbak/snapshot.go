@@ -184,7 +184,6 @@ type session struct {
 	options *snapshotOptions
 	several bool // containers
 
-	taken     []repo.Entry
 	results   []backup.Result // of what was tried
 	pruned    []outcome
 	errs      []error // of what was not taken
@@ -206,7 +205,6 @@ func (s *session) container(ctx context.Context, c docker.Container) error {
 		result, err := s.snapshotOne(ctx, c, method)
 		s.results = append(s.results, result)
 		if result.Entry.Manifest != nil {
-			s.taken = append(s.taken, result.Entry)
 			known = append(known, result.Entry.Manifest.ID)
 		}
 		if err != nil {
@@ -228,6 +226,16 @@ func (s *session) container(ctx context.Context, c docker.Container) error {
 	}
 	s.failed = oneCode(s.failed, failed)
 	return ctx.Err()
+}
+
+// taken are the snapshots that were committed.
+func (s *session) taken() (all []repo.Entry) {
+	for _, r := range s.results {
+		if r.Entry.Manifest != nil {
+			all = append(all, r.Entry)
+		}
+	}
+	return all
 }
 
 // oneCode is the code of two failures, of which exitOK is none.
@@ -273,10 +281,10 @@ func (s *session) prune(ctx context.Context, source string, code int, known []sn
 
 // print prints the document of --json; where nothing was committed there is none.
 func (s *session) print() error {
-	if !s.options.json || len(s.taken) == 0 {
+	if !s.options.json || len(s.taken()) == 0 {
 		return nil
 	}
-	doc := map[string]any{"snapshots": toJSONs(s.taken)}
+	doc := map[string]any{"snapshots": toJSONs(s.taken())}
 	if s.options.keep != nil {
 		doc["decisions"] = decisionsJSON(s.pruned)
 	}
