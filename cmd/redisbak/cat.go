@@ -44,26 +44,13 @@ func (a *app) runCat(ctx context.Context, id string, file []string) error {
 	if err != nil {
 		return err
 	}
-	content, err := e.Open(f)
+	content, err := e.Open(ctx, f)
 	if err != nil {
 		return err
 	}
 	defer content.Close()
-	_, err = io.Copy(a.stdout, until{ctx, content})
+	_, err = io.Copy(a.stdout, content)
 	return err
-}
-
-// until is a reader that ends with its context.
-type until struct {
-	ctx context.Context
-	io.Reader
-}
-
-func (u until) Read(p []byte) (int, error) {
-	if err := u.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return u.Reader.Read(p)
 }
 
 func pickFile(e repo.Entry, args []string) (snapshot.File, error) {

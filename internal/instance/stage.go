@@ -97,7 +97,7 @@ func (s staging) open(ctx context.Context, f restore.Piece) (io.ReadCloser, erro
 	case s.converted != nil:
 		return s.converted(ctx)
 	}
-	return s.entry.Open(f.File)
+	return s.entry.Open(ctx, f.File)
 }
 
 // StagedError says that a volume does not hold what was laid down in it.

@@ -55,7 +55,7 @@ func (t Target) Survey(ctx context.Context, e repo.Entry, req restore.Request) (
 		}
 	}
 	if s.Layout == snapshot.LayoutRDB {
-		s.Expired, err = t.expired(e) // an append-only file keeps them at first
+		s.Expired, err = t.expired(ctx, e) // an append-only file keeps them at first
 	}
 	return s, err
 }
@@ -359,12 +359,12 @@ func (t Target) nameIsFree(ctx context.Context, name string) error {
 // expired counts the keys that a server will drop as it loads the dump now. Of
 // an append-only file, whose last word on a key may come anywhere, none are
 // counted.
-func (t Target) expired(e repo.Entry) (int64, error) {
+func (t Target) expired(ctx context.Context, e repo.Entry) (int64, error) {
 	if e.Manifest.Method != snapshot.MethodRDB {
 		return 0, nil
 	}
 	dump := e.Manifest.Files[len(e.Manifest.Files)-1]
-	content, err := e.Open(dump)
+	content, err := e.Open(ctx, dump)
 	if err != nil {
 		return 0, err
 	}

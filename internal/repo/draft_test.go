@@ -53,7 +53,7 @@ func TestCommittedSnapshotReadsBack(t *testing.T) {
 				if got.Dir != e.Dir || got.ManifestSHA256 != e.ManifestSHA256 || e.Bytes() != int64(size) {
 					t.Errorf("read %+v, committed %+v", got, e)
 				}
-				in, err := got.Open(got.Manifest.Files[0])
+				in, err := got.Open(t.Context(), got.Manifest.Files[0])
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -61,8 +61,26 @@ func TestCommittedSnapshotReadsBack(t *testing.T) {
 				if back, err := io.ReadAll(in); err != nil || string(back) != string(content) {
 					t.Errorf("%d bytes came back, %v", len(back), err)
 				}
+				if size > 1<<20 { // more than is read ahead
+					mustEndWithItsContext(t, got)
+				}
 			})
 		}
+	}
+}
+
+func mustEndWithItsContext(t *testing.T, e Entry) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	in, err := e.Open(ctx, e.Manifest.Files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	cancel()
+	if n, err := io.Copy(io.Discard, in); !errors.Is(err, context.Canceled) {
+		t.Errorf("%d bytes were read after its context had ended: %v", n, err)
 	}
 }
 

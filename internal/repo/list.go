@@ -3,6 +3,7 @@ package repo
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -364,14 +365,14 @@ func (e Entry) OpenStored(f snapshot.File) (*os.File, error) {
 	return nil, fmt.Errorf("snapshot %s: %w", e.Manifest.ID, err)
 }
 
-// Open opens a payload file's content. It comes to io.EOF only if size and
-// checksums are those of the manifest.
-func (e Entry) Open(f snapshot.File) (io.ReadCloser, error) {
+// Open opens a payload file's content, which can be read until ctx ends. It comes
+// to io.EOF only if size and checksums are those of the manifest.
+func (e Entry) Open(ctx context.Context, f snapshot.File) (io.ReadCloser, error) {
 	stored, err := e.OpenStored(f)
 	if err != nil {
 		return nil, err
 	}
-	content, err := snapshot.NewReader(stored, f)
+	content, err := snapshot.NewReader(bound(ctx, stored), f)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("snapshot %s: %w", e.Manifest.ID, err), stored.Close())
 	}

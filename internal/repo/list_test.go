@@ -439,7 +439,7 @@ func TestFault66PayloadNameLeadsNowhereElse(t *testing.T) {
 		t.Fatal(err)
 	}
 	var damaged *DamagedError
-	if _, err := e.Open(f); !errors.As(err, &damaged) || damaged.Problem != (Problem{ID: string(e.Manifest.ID), File: f.Name, Problem: "missing"}) {
+	if _, err := e.Open(t.Context(), f); !errors.As(err, &damaged) || damaged.Problem != (Problem{ID: string(e.Manifest.ID), File: f.Name, Problem: "missing"}) {
 		t.Errorf("a payload that is missing: %v", err)
 	}
 	for _, name := range []string{"../" + string(e.Manifest.ID) + "/" + snapshot.SumsName, secret} {
